@@ -1,0 +1,191 @@
+//! From transitions to one transaction: collects state, audit events, notices and orders, commits
+//! the first three together (I11), and hands the orders out only then (I1).
+
+use std::future::Future;
+
+use ebbgate_broker_ports::{
+    NotPlaced, Outcome, StoreError,
+    store::{Change, GrantQuery, IdempotencyKey, OutboxItem, Versioned, Write},
+};
+use ebbgate_connector_api::crash;
+use ebbgate_domain::{
+    Effect, Timestamp, Transition,
+    audit::{Actor, AuditEvent},
+    grant::Grant,
+    ids::NoticeId,
+    order::{Order, OrderAction},
+    request::AccessRequest,
+};
+
+use crate::{AppError, Broker, Caller, ClientKey};
+
+/// How often a use case reads anew and decides again when somebody else was faster.
+const TRIES: u32 = 16;
+
+/// A decision on its way into the store.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) change: Change,
+    orders: Vec<Order>,
+}
+
+impl Draft {
+    /// Takes up a request's transition; `version` is none for a new one.
+    pub(crate) fn request(
+        &mut self,
+        broker: &Broker,
+        version: Option<u64>,
+        transition: Transition<AccessRequest>,
+        now: Timestamp,
+    ) {
+        self.change.requests.push(write(version, transition.state));
+        self.take(broker, transition.effects, transition.events, now);
+    }
+
+    /// Takes up a grant's transition.
+    pub(crate) fn grant(
+        &mut self,
+        broker: &Broker,
+        version: u64,
+        transition: Transition<Grant>,
+        now: Timestamp,
+    ) {
+        self.change.grants.push(write(Some(version), transition.state));
+        self.take(broker, transition.effects, transition.events, now);
+    }
+
+    /// Notes under which key it was asked for.
+    pub(crate) fn key(&mut self, caller: &Caller, key: Option<&ClientKey>, subject: impl ToString, at: Timestamp) {
+        self.change.idempotency = key.map(|key| IdempotencyKey {
+            principal: caller.id.clone(),
+            key: key.key.clone(),
+            fingerprint: key.fingerprint.clone(),
+            subject: subject.to_string(),
+            at,
+        });
+    }
+
+    fn take(&mut self, broker: &Broker, effects: Vec<Effect>, events: Vec<AuditEvent>, now: Timestamp) {
+        self.change.events.extend(events);
+        for effect in effects {
+            match effect {
+                Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
+                Effect::Send(order) => self.orders.push(order),
+                Effect::Notify(notice) => self.change.notices.push(OutboxItem {
+                    id: NoticeId::new(now, broker.ports.ids.entropy()),
+                    notice,
+                    at: now,
+                    failures: 0,
+                }),
+            }
+        }
+    }
+}
+
+fn write<T>(version: Option<u64>, value: T) -> Write<T> {
+    match version {
+        Some(version) => Write::Update(Versioned { version, value }),
+        None => Write::Insert(value),
+    }
+}
+
+impl Broker {
+    /// Commits a draft, then hands out its orders and wakes whoever has new work.
+    pub(crate) async fn commit(&self, draft: Draft) -> Result<(), StoreError> {
+        let plans = draft.change.grants.iter().any(|write| matches!(write, Write::Insert(_)));
+        let notices = !draft.change.notices.is_empty();
+        for order in &draft.orders {
+            crash::point(order_point(order, "before_intent"));
+        }
+        self.store().commit(draft.change).await?;
+        if plans {
+            self.scheduler.notify_one();
+        }
+        if notices {
+            self.outbox.notify_one();
+        }
+        for order in draft.orders {
+            crash::point(order_point(&order, "after_intent"));
+            self.send(order).await;
+        }
+        Ok(())
+    }
+
+    /// Hands an order over. Where its place is away, that is an attempt that failed: the scheduler
+    /// tries again, and the agent gets its standing orders when it comes.
+    async fn send(&self, order: Order) {
+        let (grant, seq, action) = (order.spec.grant, order.seq, order.action);
+        let Err(away) = self.ports.placement.send(order).await else { return };
+        let outcome = not_placed(action, &away);
+        if let Err(error) = Box::pin(self.record_outcome(grant, seq, outcome, Actor::Broker, self.now())).await {
+            tracing::error!(grant.id = %grant, error = &error as &dyn std::error::Error, "cannot record that an order was not placed");
+        }
+    }
+
+    /// Takes up a grant's transition together with what it means for its request.
+    pub(crate) async fn draft_grant(
+        &self,
+        version: u64,
+        transition: Transition<Grant>,
+        now: Timestamp,
+    ) -> Result<Draft, StoreError> {
+        let mut draft = Draft::default();
+        let grant = transition.state.clone();
+        draft.grant(self, version, transition, now);
+        let Some(request) = self.store().request(grant.request).await? else { return Ok(draft) };
+        let query = GrantQuery { request: Some(grant.request), limit: 1_000, ..GrantQuery::default() };
+        let mut grants: Vec<_> =
+            self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
+        for sibling in &mut grants {
+            if sibling.id == grant.id {
+                *sibling = grant.clone();
+            }
+        }
+        if let Some(transition) = request.value.follow(&grants, now) {
+            draft.request(self, Some(request.version), transition, now);
+        }
+        Ok(draft)
+    }
+
+    /// Runs `attempt` until nobody else was faster.
+    pub(crate) async fn retry<T, F, A>(&self, mut attempt: A) -> Result<T, AppError>
+    where
+        A: FnMut() -> F,
+        F: Future<Output = Result<T, AppError>>,
+    {
+        for _ in 1..TRIES {
+            match attempt().await {
+                Err(AppError::Store(StoreError::Conflict)) => {}
+                done => return done,
+            }
+        }
+        attempt().await
+    }
+
+    /// What was done under this key, if it was used; `None` to go on.
+    pub(crate) async fn replay(&self, caller: &Caller, key: Option<&ClientKey>) -> Result<Option<String>, AppError> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(done) = self.store().idempotency(&caller.id, &key.key).await? else { return Ok(None) };
+        if done.fingerprint != key.fingerprint {
+            return Err(AppError::KeyReused);
+        }
+        Ok(Some(done.subject))
+    }
+}
+
+fn not_placed(action: OrderAction, away: &NotPlaced) -> Outcome {
+    let error = away.to_string();
+    match action {
+        OrderAction::Provision => Outcome::ProvisionFailed { error, may_pass: true },
+        OrderAction::Revoke => Outcome::TeardownFailed { error },
+    }
+}
+
+fn order_point(order: &Order, step: &str) -> &'static str {
+    match (order.action, step) {
+        (OrderAction::Provision, "before_intent") => "broker.provision.before_intent",
+        (OrderAction::Provision, _) => "broker.provision.after_intent",
+        (OrderAction::Revoke, "before_intent") => "broker.revoke.before_intent",
+        (OrderAction::Revoke, _) => "broker.revoke.after_intent",
+    }
+}

@@ -1,0 +1,112 @@
+//! The broker's use cases: each reads what it needs, lets the pure core decide, commits state,
+//! audit and notices in one transaction, and only then has orders carried out.
+
+mod agents;
+mod audit;
+mod credentials;
+mod draft;
+mod error;
+mod grants;
+mod outbox;
+mod outcomes;
+mod requests;
+mod review;
+mod schedule;
+mod submit;
+
+use std::sync::Arc;
+
+use ebbgate_broker_ports::{Catalogue, Clock, Ids, Meter, Placement, Snapshot, Store};
+use ebbgate_domain::{Timestamp, names::PrincipalId};
+use tokio::sync::Notify;
+
+pub use agents::{NewToken, spent_token_hash};
+pub use audit::AuditState;
+pub use credentials::IssuedCredential;
+pub use error::{AppError, Mistake};
+pub use outbox::Outbox;
+pub use requests::RequestView;
+pub use submit::{Wish, WishItem};
+
+/// Everything that the use cases work with.
+pub struct Ports {
+    /// Where everything rests.
+    pub store: Arc<dyn Store>,
+    /// What the settings say.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// Where connectors run.
+    pub placement: Arc<dyn Placement>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids.
+    pub ids: Arc<dyn Ids>,
+    /// What is counted.
+    pub meter: Arc<dyn Meter>,
+}
+
+/// The broker: use cases over ports. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    ports: Arc<Ports>,
+    scheduler: Arc<Notify>,
+    outbox: Arc<Notify>,
+}
+
+/// Who asks, as authentication found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The person.
+    pub id: PrincipalId,
+    /// Whether they may administer.
+    pub administrator: bool,
+    /// Whether they may read everything. Administrators may.
+    pub auditor: bool,
+}
+
+/// A client's key for one POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientKey {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of operation and body, in hex.
+    pub fingerprint: String,
+}
+
+impl Broker {
+    /// A broker over these ports.
+    pub fn new(ports: Ports) -> Self {
+        Self {
+            ports: Arc::new(ports),
+            scheduler: Arc::new(Notify::new()),
+            outbox: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The person of that name as a caller; none where they are unknown or disabled.
+    pub fn caller(&self, id: &PrincipalId) -> Option<Caller> {
+        let snapshot = self.snapshot();
+        snapshot.directory.active(id)?;
+        let administrator = snapshot.is_administrator(id);
+        let auditor = administrator || snapshot.is_auditor(id);
+        Some(Caller { id: id.clone(), administrator, auditor })
+    }
+
+    /// The settings in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.ports.catalogue.snapshot()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Lets the scheduler look again: an agent came, or settings changed.
+    pub fn wake(&self) {
+        self.scheduler.notify_one();
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.ports.store.as_ref()
+    }
+}

@@ -1,0 +1,150 @@
+//! What became of orders: from the place that runs the connector back into the grant's state.
+
+use ebbgate_broker_ports::{Outcome, StoreError};
+use ebbgate_connector_api::crash;
+use ebbgate_domain::{
+    Timestamp, Transition,
+    audit::{Action, Actor, AuditEvent},
+    grant::Grant,
+    ids::GrantId,
+    names::IntegrationName,
+    order::Finding,
+    refusal::Refusal,
+};
+
+use crate::{AppError, Broker, draft::Draft};
+
+impl Broker {
+    /// Takes up an outcome. One that is stale changes nothing but is in the audit log; either way
+    /// it is on record when this returns, and its sender may forget it.
+    ///
+    /// # Errors
+    /// The store failed: the sender keeps the outcome and tells it again.
+    pub async fn record_outcome(
+        &self,
+        id: GrantId,
+        seq: u64,
+        outcome: Outcome,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        crash::point(outcome_point(&outcome, "after_effect"));
+        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now)).await?;
+        crash::point(outcome_point(&outcome, "after_record"));
+        Ok(())
+    }
+
+    async fn try_outcome(
+        &self,
+        id: GrantId,
+        seq: u64,
+        outcome: &Outcome,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        let Some(current) = self.store().grant(id).await? else {
+            tracing::warn!(grant.id = %id, "an outcome for a grant that is not on record");
+            return Ok(());
+        };
+        match next(&current.value, seq, outcome, actor, now) {
+            Ok(transition) => {
+                let grant = transition.state.clone();
+                let draft = self.draft_grant(current.version, transition, now).await?;
+                self.commit(draft).await?;
+                self.count(&grant, outcome, now);
+                // What failed is due again soon: the scheduler should know.
+                self.wake();
+                Ok(())
+            }
+            Err(refusal) => Ok(self.note_stale(&current.value, &refusal, outcome, actor, now).await?),
+        }
+    }
+
+    /// An outcome that changes nothing. Told twice, it is no news; otherwise it is on record.
+    async fn note_stale(
+        &self,
+        grant: &Grant,
+        refusal: &Refusal,
+        outcome: &Outcome,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let told_twice = match outcome {
+            Outcome::Provisioned => grant.active_since.is_some(),
+            Outcome::TornDown(_) => grant.is_over(),
+            _ => false,
+        };
+        if told_twice {
+            return Ok(());
+        }
+        let mut event = grant
+            .event(Action::GrantStaleOrder, actor.clone(), now)
+            .detail("code", refusal.code())
+            .detail("message", refusal.to_string());
+        if let Outcome::Stale { newest } = outcome {
+            event = event.detail("newest_seen", *newest);
+        }
+        let mut draft = Draft::default();
+        draft.change.events.push(event);
+        self.commit(draft).await
+    }
+
+    fn count(&self, grant: &Grant, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Provisioned => self.ports.meter.activated(grant, now),
+            Outcome::TornDown(finding) => self.ports.meter.torn_down(grant, finding),
+            Outcome::TeardownFailed { .. } => self.ports.meter.teardown_failed(grant),
+            Outcome::ProvisionFailed { .. } | Outcome::Stale { .. } => {}
+        }
+    }
+
+    /// An agent found something with our mark that belongs to no grant it or the broker knows, and
+    /// removed it (I7).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn record_orphan(
+        &self,
+        integration: &IntegrationName,
+        grant: GrantId,
+        finding: &Finding,
+        actor: Actor,
+    ) -> Result<(), AppError> {
+        let event = AuditEvent::new(Action::AgentOrphanRemoved, actor, self.now())
+            .grant(grant)
+            .detail("integration", integration.to_string())
+            .detail("finding", finding.summary.as_str());
+        let mut draft = Draft::default();
+        draft.change.events.push(event);
+        Ok(self.commit(draft).await?)
+    }
+}
+
+fn next(
+    grant: &Grant,
+    seq: u64,
+    outcome: &Outcome,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Transition<Grant>, Refusal> {
+    let actor = actor.clone();
+    match outcome {
+        Outcome::Provisioned => grant.provisioned(seq, actor, now),
+        Outcome::ProvisionFailed { error, may_pass } => {
+            grant.provision_failed(seq, error, *may_pass, actor, now)
+        }
+        Outcome::TornDown(finding) => grant.torn_down(seq, finding.clone(), actor, now),
+        Outcome::TeardownFailed { error } => grant.teardown_failed(seq, error, actor, now),
+        Outcome::Stale { .. } => Err(Refusal::StaleOrder { got: seq, current: grant.seq }),
+    }
+}
+
+fn outcome_point(outcome: &Outcome, step: &str) -> &'static str {
+    match (outcome, step) {
+        (Outcome::Provisioned, "after_effect") => "broker.provision.after_effect",
+        (Outcome::Provisioned, _) => "broker.provision.after_record",
+        (Outcome::TornDown(_), "after_effect") => "broker.revoke.after_effect",
+        (Outcome::TornDown(_), _) => "broker.revoke.after_record",
+        _ => "none",
+    }
+}

@@ -1,0 +1,163 @@
+//! The scheduler: takes no input. Woken or on a tick, it reads what is due from the store and
+//! converges: first orders, orders again, deadlines, lapses. It never sleeps long, so a clock that
+//! jumps is noticed within a second.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use ebbgate_broker_ports::{StoreError, store::{GrantQuery, RequestQuery, Versioned}};
+use ebbgate_domain::{
+    audit::Actor,
+    grant::{Grant, RevokeReason},
+    ids::GrantId,
+    request::AccessRequest,
+};
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{AppError, Broker, draft::Draft};
+
+/// The longest sleep.
+const TICK: Duration = Duration::from_secs(1);
+/// How many due grants are read at once.
+const BATCH: u32 = 256;
+/// How many are worked on at once. The store decides in which order they commit.
+const AT_ONCE: usize = 16;
+
+impl Broker {
+    /// Runs until `stop`; what is begun then is finished.
+    pub async fn run_scheduler(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.do_due().await;
+            let pause = self.pause().await;
+            // Only the waiting can be cut short here, never work on the store.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.scheduler.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn pause(&self) -> Duration {
+        let now = self.now();
+        match self.store().next_due(now).await {
+            Ok(Some(due)) => Duration::try_from(due.duration_since(now)).unwrap_or_default().min(TICK),
+            Ok(None) => TICK,
+            Err(error) => {
+                log(&error, "cannot read when something is due");
+                TICK
+            }
+        }
+    }
+
+    /// Does everything that is due now, earliest first. Called at start before anything else.
+    pub async fn do_due(&self) {
+        self.lapse_requests().await;
+        // One that fails now is left for the next tick, so that it never makes this loop spin.
+        let mut seen = BTreeSet::new();
+        loop {
+            let ready = self.ports.placement.ready();
+            let due = match self.store().due_grants(self.now(), &ready, BATCH).await {
+                Ok(due) => due,
+                Err(error) => return log(&error, "cannot read what is due"),
+            };
+            let fresh: Vec<_> = due.into_iter().filter(|grant| seen.insert((grant.value.id, grant.version))).collect();
+            if fresh.is_empty() {
+                return;
+            }
+            stream::iter(fresh)
+                .for_each_concurrent(AT_ONCE, |grant| async move {
+                    let id = grant.value.id;
+                    if let Err(error) = self.advance_grant(grant).await {
+                        tracing::error!(grant.id = %id, error = &error as &dyn std::error::Error, "cannot advance a grant");
+                    }
+                })
+                .await;
+        }
+    }
+
+    async fn advance_grant(&self, grant: Versioned<Grant>) -> Result<(), StoreError> {
+        let now = self.now();
+        let Some(transition) = grant.value.advance(now) else { return Ok(()) };
+        let draft = self.draft_grant(grant.version, transition, now).await?;
+        match self.commit(draft).await {
+            // Somebody else was faster; what is still due is read again.
+            Err(StoreError::Conflict) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn lapse_requests(&self) {
+        let due = match self.store().due_requests(self.now(), BATCH).await {
+            Ok(due) => due,
+            Err(error) => return log(&error, "cannot read which requests lapse"),
+        };
+        for request in due {
+            if let Err(error) = self.advance_request(request).await {
+                log(&error, "cannot let a request lapse");
+            }
+        }
+    }
+
+    async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
+        let now = self.now();
+        let snapshot = self.snapshot();
+        let Some(transition) = request.value.advance(&snapshot.directory, now) else { return Ok(()) };
+        let mut draft = Draft::default();
+        draft.request(self, Some(request.version), transition, now);
+        match self.commit(draft).await {
+            Err(StoreError::Conflict) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets changed settings take effect on what is under way (I10): requests of people who left
+    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn settle_leavers(&self) -> Result<(), AppError> {
+        let mut before = None;
+        loop {
+            let query = RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
+            let page = self.store().requests(&query).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.value.id);
+            for request in page {
+                self.advance_request(request).await?;
+            }
+        }
+        let mut before = None;
+        loop {
+            let query = GrantQuery { live: true, before, limit: BATCH, ..GrantQuery::default() };
+            let page = self.store().grants(&query).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            before = Some(last.value.id);
+            let snapshot = self.snapshot();
+            for grant in page {
+                if snapshot.directory.active(&grant.value.principal).is_none() {
+                    self.revoke_leaver(grant.value.id).await?;
+                }
+            }
+        }
+    }
+
+    async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {
+        self.retry(|| async {
+            let Some(current) = self.store().grant(id).await? else { return Ok(()) };
+            let now = self.now();
+            // One that is ending already needs no other end.
+            let Ok(transition) = current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
+            else {
+                return Ok(());
+            };
+            let draft = self.draft_grant(current.version, transition, now).await?;
+            Ok(self.commit(draft).await?)
+        })
+        .await
+    }
+}
+
+fn log(error: &StoreError, what: &str) {
+    tracing::error!(error = error as &dyn std::error::Error, "{what}");
+}

@@ -1,0 +1,66 @@
+//! What the settings say now: people, flows, resources, and how to reach each integration.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ebbgate_domain::{
+    flow::Policies,
+    inventory::Inventory,
+    names::{IntegrationName, PrincipalId},
+    principal::{Directory, Subject},
+};
+
+/// Everything that decisions are taken on, as of one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The people.
+    pub directory: Directory,
+    /// The scopes and flows.
+    pub policies: Policies,
+    /// The resources.
+    pub inventory: Inventory,
+    /// Who may administer.
+    pub administrators: Vec<Subject>,
+    /// Who may read everything.
+    pub auditors: Vec<Subject>,
+    /// Where people's own tools find each integration.
+    pub addresses: BTreeMap<IntegrationName, Address>,
+}
+
+/// Where people's own tools find an integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A database server.
+    Postgres {
+        /// Its host name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// An AWS account.
+    Aws {
+        /// The region.
+        region: String,
+        /// The account's number.
+        account: String,
+        /// Another endpoint than AWS's own, for emulators.
+        endpoint: Option<String>,
+    },
+}
+
+impl Snapshot {
+    /// Whether this person may administer.
+    pub fn is_administrator(&self, person: &PrincipalId) -> bool {
+        self.administrators.iter().any(|subject| self.directory.matches(subject, person))
+    }
+
+    /// Whether this person may read everything.
+    pub fn is_auditor(&self, person: &PrincipalId) -> bool {
+        self.auditors.iter().any(|subject| self.directory.matches(subject, person))
+    }
+}
+
+/// Where the present snapshot comes from; it is replaced as a whole when settings are read again.
+pub trait Catalogue: Send + Sync {
+    /// The snapshot in force.
+    fn snapshot(&self) -> Arc<Snapshot>;
+}

@@ -1,0 +1,29 @@
+//! Ways to tell people something.
+
+use async_trait::async_trait;
+use ebbgate_domain::{ids::NoticeId, notice::Notice};
+
+/// A channel could not deliver; the outbox tries again.
+#[derive(Debug, thiserror::Error)]
+#[error("could not deliver through {channel}")]
+pub struct ChannelError {
+    /// The channel's name.
+    pub channel: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// One way to tell people something. Delivery is at least once: the id lets a receiver drop what
+/// it has seen.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// Its name in settings and logs.
+    fn name(&self) -> &str;
+
+    /// Delivers one notice.
+    ///
+    /// # Errors
+    /// It is tried again later.
+    async fn deliver(&self, id: NoticeId, notice: &Notice) -> Result<(), ChannelError>;
+}

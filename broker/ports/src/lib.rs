@@ -1,0 +1,28 @@
+//! What the broker's use cases need of the world: a store, a catalogue, places that run connectors,
+//! channels to people, and randomness. Adapters implement these traits; nothing here does IO.
+
+mod audit_walk;
+mod catalogue;
+mod channel;
+mod meter;
+mod placement;
+pub mod store;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use audit_walk::verify_audit;
+pub use catalogue::{Address, Catalogue, Snapshot};
+pub use channel::{Channel, ChannelError};
+pub use ebbgate_connector_api::Clock;
+pub use meter::Meter;
+pub use placement::{NotPlaced, Outcome, Placement};
+pub use store::{Store, StoreError};
+
+use ebbgate_domain::ids::Entropy;
+
+/// Randomness for identifiers.
+pub trait Ids: Send + Sync {
+    /// Ten bytes that nobody can guess.
+    fn entropy(&self) -> Entropy;
+}

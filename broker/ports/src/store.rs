@@ -1,0 +1,311 @@
+//! The store: where state, audit log and outbox rest. They change together or not at all (I11).
+
+use async_trait::async_trait;
+use ebbgate_domain::{
+    Timestamp,
+    audit::{AuditEvent, AuditRecord},
+    grant::Grant,
+    ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
+    names::{AgentName, IntegrationName, PrincipalId},
+    notice::Notice,
+    request::AccessRequest,
+};
+use serde::{Deserialize, Serialize};
+
+/// A value and how often it was written, for compare-and-swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// 1 when it was inserted, one more with each update.
+    pub version: u64,
+    /// The value.
+    pub value: T,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write<T> {
+    /// Must not exist yet.
+    Insert(T),
+    /// Must still have this version.
+    Update(Versioned<T>),
+}
+
+/// Everything that one decision changes; committed in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Change {
+    /// Requests.
+    pub requests: Vec<Write<AccessRequest>>,
+    /// Grants.
+    pub grants: Vec<Write<Grant>>,
+    /// Agents, inserted or replaced by id. An enrolment under a name that another agent bears
+    /// retires that one.
+    pub agents: Vec<AgentRecord>,
+    /// New enrolment tokens.
+    pub tokens: Vec<EnrolmentToken>,
+    /// An enrolment token that this change spends; the commit fails where it is spent already.
+    pub spend: Option<TokenId>,
+    /// What the audit log says of it, in this order.
+    pub events: Vec<AuditEvent>,
+    /// What people are told of it.
+    pub notices: Vec<OutboxItem>,
+    /// The idempotency key under which it was asked for.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A notice on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxItem {
+    /// Its stable id.
+    pub id: NoticeId,
+    /// The notice.
+    pub notice: Notice,
+    /// When it was put in.
+    pub at: Timestamp,
+    /// How often delivery failed.
+    pub failures: u32,
+}
+
+/// A client's key for one POST: the same key with the same body gives the same result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Whose key it is.
+    pub principal: PrincipalId,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of operation and body, in hex.
+    pub fingerprint: String,
+    /// The id of what was made or changed.
+    pub subject: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A one-time token for enrolling an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolmentToken {
+    /// Its public name.
+    pub id: TokenId,
+    /// SHA-256 of the secret, in hex; the secret itself is not kept.
+    pub secret_hash: String,
+    /// The agent it is for.
+    pub agent: AgentName,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was spent.
+    pub spent_at: Option<Timestamp>,
+}
+
+/// What the broker knows of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// Its id: the common name of its certificate.
+    pub id: AgentId,
+    /// Its name.
+    pub name: AgentName,
+    /// When it was enrolled.
+    pub enrolled_at: Timestamp,
+    /// When its newest certificate ends.
+    pub certificate_expires_at: Timestamp,
+    /// When its stream last began or ended.
+    pub last_seen: Option<Timestamp>,
+    /// Its program's version.
+    pub version: Option<String>,
+    /// The integrations it serves.
+    pub integrations: Vec<IntegrationName>,
+    /// Whether another agent has taken its name.
+    pub retired: bool,
+}
+
+/// Which requests are wanted. Newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestQuery {
+    /// Only this person's.
+    pub requester: Option<PrincipalId>,
+    /// Only those that wait for a decision.
+    pub pending: bool,
+    /// Only those that are not over.
+    pub open: bool,
+    /// Only those older than this one.
+    pub before: Option<RequestId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which grants are wanted. Newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrantQuery {
+    /// Only this person's.
+    pub principal: Option<PrincipalId>,
+    /// Only this request's.
+    pub request: Option<RequestId>,
+    /// Only on these integrations, where any are named.
+    pub integrations: Vec<IntegrationName>,
+    /// Only those that are not over.
+    pub live: bool,
+    /// Only those older than this one.
+    pub before: Option<GrantId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The end of the audit chain, as the store remembers it beside the records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditHead {
+    /// How many records there are.
+    pub records: u64,
+    /// The last one's hash; 64 zeros where there is none.
+    pub hash: String,
+}
+
+/// Why a store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else was faster: read again and decide anew.
+    #[error("another change came first")]
+    Conflict,
+    /// The idempotency key was used before.
+    #[error("the idempotency key was used before")]
+    KeyUsed,
+    /// The token is unknown, or spent already.
+    #[error("the enrolment token is spent")]
+    TokenSpent,
+    /// A record that cannot be read. It names the record, so that the others can go on.
+    #[error("record {id} cannot be read")]
+    Unreadable {
+        /// Which one.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database failed.
+    #[error("the store could not {doing}")]
+    Failed {
+        /// What it was doing.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where everything rests. A list skips records that it cannot read, and logs them: one bad record
+/// never blocks the rest.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Writes all of `change` and appends its events to the audit chain, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::KeyUsed`], [`StoreError::TokenSpent`], or a failure.
+    async fn commit(&self, change: Change) -> Result<(), StoreError>;
+
+    /// One request.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn request(&self, id: RequestId) -> Result<Option<Versioned<AccessRequest>>, StoreError>;
+
+    /// Requests by query.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn requests(&self, query: &RequestQuery) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
+
+    /// Pending requests whose time to decide has passed, earliest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn due_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
+
+    /// One grant.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn grant(&self, id: GrantId) -> Result<Option<Versioned<Grant>>, StoreError>;
+
+    /// Grants by query.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Versioned<Grant>>, StoreError>;
+
+    /// Grants for which something is due, earliest first. Planned ones only on the integrations in
+    /// `ready`, so that an absent agent's never crowd out the others.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        ready: &[IntegrationName],
+        limit: u32,
+    ) -> Result<Vec<Versioned<Grant>>, StoreError>;
+
+    /// When the next grant or request is due that is not due by `now`; for sleeping no longer
+    /// than needed.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What was done under an idempotency key.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn idempotency(&self, principal: &PrincipalId, key: &str) -> Result<Option<IdempotencyKey>, StoreError>;
+
+    /// The token with this secret's hash, spent or not.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn enrolment_token(&self, secret_hash: &str) -> Result<Option<EnrolmentToken>, StoreError>;
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError>;
+
+    /// All agents, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError>;
+
+    /// Takes notices that are due and hides them from other takers until `until`; in the order in
+    /// which they were put in.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn take_notices(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<OutboxItem>, StoreError>;
+
+    /// A notice was delivered.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError>;
+
+    /// A notice was not delivered; try it again at `next`.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError>;
+
+    /// Audit records after number `after`, in order.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// The chain's end.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn audit_head(&self) -> Result<AuditHead, StoreError>;
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

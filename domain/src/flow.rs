@@ -1,0 +1,140 @@
+//! Access flows: who may ask for what, who must approve, for how long, and with which reason.
+//! The unit of policy.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration::AccessDuration,
+    inventory::Resource,
+    names::{FlowName, PermissionName, PrincipalId, ScopeName},
+    principal::{Directory, Subject},
+    scope::Scope,
+};
+
+/// One access flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessFlow {
+    /// Its name.
+    pub name: FlowName,
+    /// Who may ask.
+    pub requesters: Vec<Subject>,
+    /// What they may ask for.
+    pub access: Vec<Access>,
+    /// Who must approve.
+    pub approval: ApprovalPolicy,
+    /// For how long.
+    pub duration: DurationRule,
+    /// What must be said.
+    pub justification: JustificationRule,
+}
+
+/// Permissions on the resources of one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The scope's name.
+    pub scope: ScopeName,
+    /// The permissions that may be asked for on its resources.
+    pub permissions: Vec<PermissionName>,
+}
+
+/// Who must approve a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ApprovalPolicy {
+    /// Nobody: the request is approved as it is made.
+    Automatic,
+    /// Approver groups.
+    Groups {
+        /// Whether one group is enough or all must agree.
+        between: Need,
+        /// The groups.
+        groups: Vec<ApproverGroup>,
+        /// A request that nobody decided within this time lapses.
+        request_timeout: AccessDuration,
+    },
+}
+
+/// One or every.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// One is enough.
+    Any,
+    /// Every one is needed.
+    All,
+}
+
+/// People of whom one or all must approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApproverGroup {
+    /// How the group is called on screens.
+    pub name: String,
+    /// Whether one member is enough or all must approve.
+    pub need: Need,
+    /// Its members.
+    pub of: Vec<Subject>,
+}
+
+/// How long access lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DurationRule {
+    /// Where the requester names none.
+    pub default: AccessDuration,
+    /// The longest that may be asked for.
+    pub max: AccessDuration,
+}
+
+/// What a requester must say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JustificationRule {
+    /// Whether a reason must be given.
+    pub required: bool,
+    /// A regular expression that the ticket must match; a ticket is required where it is set.
+    pub ticket: Option<String>,
+}
+
+impl AccessFlow {
+    /// The first 12 hex digits of SHA-256 over the flow's JSON: the same flow has the same version
+    /// on every replica, and a changed one never has an old one's.
+    pub fn version(&self) -> String {
+        // A tree of strings, numbers and lists always serialises.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        hex::encode(&digest::digest(&digest::SHA256, &json).as_ref()[..6])
+    }
+
+    /// Whether `principal` may ask through this flow now.
+    pub fn admits(&self, principal: &PrincipalId, directory: &Directory) -> bool {
+        self.requesters.iter().any(|subject| directory.matches(subject, principal))
+    }
+}
+
+/// All scopes and flows that are in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// The scopes by name.
+    pub scopes: BTreeMap<ScopeName, Scope>,
+    /// The flows by name.
+    pub flows: BTreeMap<FlowName, AccessFlow>,
+}
+
+impl Policies {
+    /// The permissions that `flow` offers on `resource`, in the flow's order, each once.
+    /// A scope that does not exist selects nothing.
+    pub fn permissions(&self, flow: &AccessFlow, resource: &Resource) -> Vec<PermissionName> {
+        let mut offered = Vec::new();
+        for access in &flow.access {
+            if !self.scopes.get(&access.scope).is_some_and(|scope| scope.contains(resource)) {
+                continue;
+            }
+            for permission in &access.permissions {
+                if resource.kind.offers(permission) && !offered.contains(permission) {
+                    offered.push(permission.clone());
+                }
+            }
+        }
+        offered
+    }
+}

@@ -1,0 +1,87 @@
+//! What can be accessed: resources and the integrations they live in.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{IntegrationName, PermissionName, ResourceId};
+
+/// What sort of thing a resource is. It decides which permissions exist for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceKind {
+    /// One database of a PostgreSQL server.
+    Postgres,
+    /// One S3 bucket.
+    S3,
+}
+
+impl ResourceKind {
+    /// All kinds, for messages and completions.
+    pub const ALL: [Self; 2] = [Self::Postgres, Self::S3];
+
+    /// The kind as settings and flows write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::S3 => "s3",
+        }
+    }
+
+    /// The permissions that the connectors know for this kind.
+    pub fn permissions(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["select", "full"],
+            Self::S3 => &["read-only", "read-write"],
+        }
+    }
+
+    /// Whether `permission` can be granted on a resource of this kind.
+    pub fn offers(self, permission: &PermissionName) -> bool {
+        self.permissions().contains(&permission.as_str())
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One thing to be accessed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// `integration/kind/native`.
+    pub id: ResourceId,
+    /// Where it lives.
+    pub integration: IntegrationName,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// What its target calls it: a database's or a bucket's name.
+    pub native: String,
+    /// Labels that scopes select by.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// All resources that are known now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    resources: BTreeMap<ResourceId, Resource>,
+}
+
+impl Inventory {
+    /// An inventory of these resources.
+    pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
+        Self { resources: resources.into_iter().map(|r| (r.id.clone(), r)).collect() }
+    }
+
+    /// The resource of that id.
+    pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
+        self.resources.get(id)
+    }
+
+    /// All resources in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.values()
+    }
+}

@@ -1,0 +1,27 @@
+//! The pure core of Ebbgate: words, rules and state machines, with no IO, no async and no clock.
+//!
+//! Every decision is a function of state and `now`. What changes is returned as a
+//! [`Transition`]: the next state, the effects that somebody with hands must carry out, and the
+//! audit events that are committed with it. Who calls is never asked for the time or for
+//! randomness: both come in as arguments.
+
+pub mod approval;
+pub mod audit;
+pub mod duration;
+pub mod flow;
+pub mod grant;
+pub mod ids;
+pub mod inventory;
+pub mod names;
+pub mod notice;
+pub mod offer;
+pub mod order;
+pub mod principal;
+pub mod refusal;
+pub mod request;
+pub mod scope;
+pub mod scram;
+pub mod transition;
+
+pub use jiff::Timestamp;
+pub use transition::{Effect, Transition};
