@@ -91,7 +91,9 @@ pub struct Directory {
 impl Directory {
     /// A directory of these principals; the last of one name wins.
     pub fn new(principals: impl IntoIterator<Item = Principal>) -> Self {
-        Self { principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect() }
+        Self {
+            principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect(),
+        }
     }
 
     /// The principal of that name, if it is known and not disabled.
@@ -113,7 +115,10 @@ impl Directory {
     }
 
     /// Every active principal that one of `subjects` means.
-    pub fn resolve<'a>(&self, subjects: impl IntoIterator<Item = &'a Subject>) -> BTreeSet<PrincipalId> {
+    pub fn resolve<'a>(
+        &self,
+        subjects: impl IntoIterator<Item = &'a Subject>,
+    ) -> BTreeSet<PrincipalId> {
         let subjects: Vec<_> = subjects.into_iter().collect();
         self.principals
             .keys()
@@ -144,7 +149,11 @@ pub(crate) mod tests {
         let directory = Directory::new([person("ana", &["dba"]), ben]);
         let dba = Subject::Group("dba".parse().unwrap());
         assert_eq!(directory.resolve([&dba]).len(), 1);
-        assert!(directory.active(&"ben@example.com".parse().unwrap()).is_none());
+        assert!(
+            directory
+                .active(&"ben@example.com".parse().unwrap())
+                .is_none()
+        );
     }
 
     #[test]
@@ -152,7 +161,13 @@ pub(crate) mod tests {
         for text in ["user:ana@example.com", "group:data"] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
-        assert!("data".parse::<Subject>().unwrap_err().to_string().contains("user:NAME"));
+        assert!(
+            "data"
+                .parse::<Subject>()
+                .unwrap_err()
+                .to_string()
+                .contains("user:NAME")
+        );
         assert!("group:Data".parse::<Subject>().is_err());
     }
 }

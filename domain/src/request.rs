@@ -152,12 +152,19 @@ pub fn submit(
         .iter()
         .map(|(grant, resource, permission)| {
             let permission = choose(flow, resource, permission.as_ref(), policies)?;
-            Ok(RequestItem { grant: *grant, resource: (*resource).clone(), permission })
+            Ok(RequestItem {
+                grant: *grant,
+                resource: (*resource).clone(),
+                permission,
+            })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
     let duration = wish.duration.unwrap_or(flow.duration.default);
     if duration > flow.duration.max {
-        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
+        return Err(Refusal::DurationTooLong {
+            asked: duration,
+            max: flow.duration.max,
+        });
     }
     check_justification(flow, wish.reason, wish.ticket)?;
 
@@ -177,21 +184,30 @@ pub fn submit(
         state: RequestState::Pending,
     };
     let created = request.created_event(now);
-    let ApprovalPolicy::Groups { between, groups, request_timeout } = &flow.approval else {
+    let ApprovalPolicy::Groups {
+        between,
+        groups,
+        request_timeout,
+    } = &flow.approval
+    else {
         let mut approved = request.approved(Vec::new(), now);
         approved.events.insert(0, created);
         return Ok(approved);
     };
     let quorum = Quorum::freeze(*between, groups, wish.requester, directory);
     if !quorum.is_satisfiable(wish.requester, directory) {
-        return Err(Refusal::ApprovalUnsatisfiable { flow: flow.name.clone() });
+        return Err(Refusal::ApprovalUnsatisfiable {
+            flow: flow.name.clone(),
+        });
     }
     let approvers = quorum.approvers(wish.requester, directory);
     request.quorum = Some(quorum);
     request.lapses_at = Some(request_timeout.after(now));
     let text = format!("{} asks for {}", request.requester, request.summary());
     let notice = request.notice("request.created", approvers, text);
-    Ok(Transition::to(request).with(Effect::Notify(notice)).record(created))
+    Ok(Transition::to(request)
+        .with(Effect::Notify(notice))
+        .record(created))
 }
 
 /// The permission to grant: the one that was named, or the only one on offer.
@@ -203,9 +219,10 @@ fn choose(
 ) -> Result<PermissionName, Refusal> {
     let offered = policies.permissions(flow, resource);
     match (named, offered.as_slice()) {
-        (_, []) => {
-            Err(Refusal::OutOfScope { resource: resource.id.clone(), flow: flow.name.clone() })
-        }
+        (_, []) => Err(Refusal::OutOfScope {
+            resource: resource.id.clone(),
+            flow: flow.name.clone(),
+        }),
         (Some(permission), _) if offered.contains(permission) => Ok(permission.clone()),
         (Some(permission), _) => Err(Refusal::PermissionNotOffered {
             permission: permission.clone(),
@@ -213,7 +230,10 @@ fn choose(
             offered,
         }),
         (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(Refusal::PermissionAmbiguous { resource: resource.id.clone(), offered }),
+        (None, _) => Err(Refusal::PermissionAmbiguous {
+            resource: resource.id.clone(),
+            offered,
+        }),
     }
 }
 
@@ -225,13 +245,23 @@ fn check_justification(
     if flow.justification.required && reason.is_none_or(|reason| reason.trim().is_empty()) {
         return Err(Refusal::ReasonRequired);
     }
-    let Some(pattern) = &flow.justification.ticket else { return Ok(()) };
+    let Some(pattern) = &flow.justification.ticket else {
+        return Ok(());
+    };
     let Some(ticket) = ticket else {
-        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
+        return Err(Refusal::TicketRequired {
+            pattern: pattern.clone(),
+        });
     };
     // A pattern that does not compile is refused when the flow is read; here it matches nothing.
     let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
-    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
+    if matches {
+        Ok(())
+    } else {
+        Err(Refusal::TicketMismatch {
+            pattern: pattern.clone(),
+        })
+    }
 }
 
 impl AccessRequest {
@@ -250,12 +280,16 @@ impl AccessRequest {
 
     /// Whether nothing more will happen to it.
     pub fn is_over(&self) -> bool {
-        !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
+        !matches!(
+            self.state,
+            RequestState::Pending | RequestState::Approved | RequestState::Active
+        )
     }
 
     /// When it lapses if nobody decides; none where it waits for nobody.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.lapses_at.filter(|_| self.state == RequestState::Pending)
+        self.lapses_at
+            .filter(|_| self.state == RequestState::Pending)
     }
 
     /// What is asked for, in a few words.
@@ -270,7 +304,9 @@ impl AccessRequest {
 
     /// How the approvals stand; none where the policy is automatic.
     pub fn tally(&self, directory: &Directory) -> Option<Tally> {
-        self.quorum.as_ref().map(|q| q.tally(&self.requester, &self.reviews, directory))
+        self.quorum
+            .as_ref()
+            .map(|q| q.tally(&self.requester, &self.reviews, directory))
     }
 
     /// Whether `person` could decide on it now.
@@ -278,7 +314,9 @@ impl AccessRequest {
         self.state == RequestState::Pending
             && !self.reviews.iter().any(|review| review.by == *person)
             && self.quorum.as_ref().is_some_and(|quorum| {
-                quorum.approvers(&self.requester, directory).contains(person)
+                quorum
+                    .approvers(&self.requester, directory)
+                    .contains(person)
             })
     }
 
@@ -286,26 +324,38 @@ impl AccessRequest {
     ///
     /// # Errors
     /// Own request, not an approver, decided or lapsed already, a denial without a word.
-    pub fn review(&self, review: Review, directory: &Directory) -> Result<Transition<Self>, Refusal> {
+    pub fn review(
+        &self,
+        review: Review,
+        directory: &Directory,
+    ) -> Result<Transition<Self>, Refusal> {
         let now = review.at;
         if review.by == self.requester {
             return Err(Refusal::OwnRequest);
         }
         // Whoever has no say learns nothing of how the request stands.
         let quorum = self.quorum.as_ref().ok_or(Refusal::NotAnApprover)?;
-        if !quorum.approvers(&self.requester, directory).contains(&review.by) {
+        if !quorum
+            .approvers(&self.requester, directory)
+            .contains(&review.by)
+        {
             return Err(Refusal::NotAnApprover);
         }
         if self.reviews.iter().any(|earlier| earlier.by == review.by) {
             return Err(Refusal::AlreadyReviewed);
         }
         if self.state != RequestState::Pending {
-            return Err(Refusal::AlreadyDecided { state: self.state_name() });
+            return Err(Refusal::AlreadyDecided {
+                state: self.state_name(),
+            });
         }
         if self.lapses_at.is_some_and(|lapses| lapses <= now) {
             return Err(Refusal::RequestLapsed);
         }
-        let said = review.comment.as_deref().is_some_and(|comment| !comment.trim().is_empty());
+        let said = review
+            .comment
+            .as_deref()
+            .is_some_and(|comment| !comment.trim().is_empty());
         if review.verdict == Verdict::Deny && !said {
             return Err(Refusal::CommentRequired);
         }
@@ -321,14 +371,24 @@ impl AccessRequest {
             event.action = Action::RequestDenied;
             let text = format!("{} denied {}", review.by, self.summary());
             next.state = RequestState::Denied;
-            let notice = next.notice("request.denied", BTreeSet::from([self.requester.clone()]), text);
-            return Ok(Transition::to(next).with(Effect::Notify(notice)).record(event));
+            let notice = next.notice(
+                "request.denied",
+                BTreeSet::from([self.requester.clone()]),
+                text,
+            );
+            return Ok(Transition::to(next)
+                .with(Effect::Notify(notice))
+                .record(event));
         }
         let tally = quorum.tally(&self.requester, &next.reviews, directory);
         if !tally.approved {
             return Ok(Transition::to(next).record(event));
         }
-        let voices = tally.groups.into_iter().flat_map(|group| group.approved_by).collect();
+        let voices = tally
+            .groups
+            .into_iter()
+            .flat_map(|group| group.approved_by)
+            .collect();
         let mut approved = next.approved(voices, now);
         approved.events.insert(0, event);
         Ok(approved)
@@ -343,9 +403,16 @@ impl AccessRequest {
             return Err(Refusal::NotTheRequester);
         }
         if self.state != RequestState::Pending {
-            return Err(Refusal::AlreadyDecided { state: self.state_name() });
+            return Err(Refusal::AlreadyDecided {
+                state: self.state_name(),
+            });
         }
-        Ok(self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Principal(by.clone()), now))
+        Ok(self.close(
+            RequestState::Cancelled,
+            Action::RequestCancelled,
+            Actor::Principal(by.clone()),
+            now,
+        ))
     }
 
     /// Does what is due: lapses when nobody decided in time; cancelled when its requester left
@@ -355,28 +422,50 @@ impl AccessRequest {
             return None;
         }
         if !self.flow.admits(&self.requester, directory) {
-            let mut closed =
-                self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Broker, now);
+            let mut closed = self.close(
+                RequestState::Cancelled,
+                Action::RequestCancelled,
+                Actor::Broker,
+                now,
+            );
             for event in &mut closed.events {
-                event.details.insert("reason".to_owned(), "requester-left".into());
+                event
+                    .details
+                    .insert("reason".to_owned(), "requester-left".into());
             }
             return Some(closed);
         }
-        self.due_at()
-            .filter(|due| *due <= now)
-            .map(|_| self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now))
+        self.due_at().filter(|due| *due <= now).map(|_| {
+            self.close(
+                RequestState::Lapsed,
+                Action::RequestLapsed,
+                Actor::Broker,
+                now,
+            )
+        })
     }
 
-    fn close(&self, state: RequestState, action: Action, actor: Actor, now: Timestamp) -> Transition<Self> {
+    fn close(
+        &self,
+        state: RequestState,
+        action: Action,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Transition<Self> {
         let event = self.event(action, actor, now);
-        let next = Self { state, ..self.clone() };
+        let next = Self {
+            state,
+            ..self.clone()
+        };
         let text = format!("{}: {}", next.state_name(), self.summary());
         let notice = next.notice(
             &action.to_string(),
             BTreeSet::from([self.requester.clone()]),
             text,
         );
-        Transition::to(next).with(Effect::Notify(notice)).record(event)
+        Transition::to(next)
+            .with(Effect::Notify(notice))
+            .record(event)
     }
 
     /// Follows its grants: active with the first, ended with the last. Nothing where that is told
@@ -391,22 +480,39 @@ impl AccessRequest {
                 .event(Action::RequestEnded, Actor::Broker, now)
                 .detail("reason", serde_json::to_value(reason).unwrap_or_default());
             let state = RequestState::Ended { reason, at: now };
-            return Some(Transition::to(Self { state, ..self.clone() }).record(event));
+            return Some(
+                Transition::to(Self {
+                    state,
+                    ..self.clone()
+                })
+                .record(event),
+            );
         }
         let begun = grants.iter().any(|grant| grant.active_since.is_some());
-        (begun && self.state == RequestState::Approved)
-            .then(|| Transition::to(Self { state: RequestState::Active, ..self.clone() }))
+        (begun && self.state == RequestState::Approved).then(|| {
+            Transition::to(Self {
+                state: RequestState::Active,
+                ..self.clone()
+            })
+        })
     }
 
     fn approved(self, voices: Vec<PrincipalId>, now: Timestamp) -> Transition<Self> {
-        let next = Self { state: RequestState::Approved, ..self };
+        let next = Self {
+            state: RequestState::Approved,
+            ..self
+        };
         let voices: Vec<_> = voices.iter().map(ToString::to_string).collect();
         let event = next
             .event(Action::RequestApproved, Actor::Broker, now)
             .detail("approved_by", voices)
             .detail("automatic", next.quorum.is_none());
         let text = format!("approved: {}", next.summary());
-        let notice = next.notice("request.approved", BTreeSet::from([next.requester.clone()]), text);
+        let notice = next.notice(
+            "request.approved",
+            BTreeSet::from([next.requester.clone()]),
+            text,
+        );
         let grants: Vec<_> = next
             .items
             .iter()
@@ -424,7 +530,9 @@ impl AccessRequest {
                 Effect::Plan(Grant::plan(plan, now))
             })
             .collect();
-        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
+        let transition = Transition::to(next)
+            .with(Effect::Notify(notice))
+            .record(event);
         grants.into_iter().fold(transition, Transition::with)
     }
 
@@ -435,7 +543,11 @@ impl AccessRequest {
             .map(|item| format!("{} on {}", item.permission, item.resource.id))
             .collect();
         let event = self
-            .event(Action::RequestCreated, Actor::Principal(self.requester.clone()), now)
+            .event(
+                Action::RequestCreated,
+                Actor::Principal(self.requester.clone()),
+                now,
+            )
             .detail("flow", self.flow.name.to_string())
             .detail("flow_version", self.flow_version.as_str())
             .detail("items", items)
@@ -455,7 +567,13 @@ impl AccessRequest {
     }
 
     fn notice(&self, event: &str, to: BTreeSet<PrincipalId>, text: String) -> Notice {
-        Notice { event: event.to_owned(), request: self.id, grant: None, to, text }
+        Notice {
+            event: event.to_owned(),
+            request: self.id,
+            grant: None,
+            to,
+            text,
+        }
     }
 }
 
@@ -470,7 +588,10 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         .collect();
     if reasons.iter().all(|reason| *reason == "failed") {
         EndReason::Failed
-    } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
+    } else if reasons
+        .iter()
+        .any(|reason| matches!(*reason, "revoked" | "requester-left"))
+    {
         EndReason::Revoked
     } else if reasons.contains(&"released") {
         EndReason::Released

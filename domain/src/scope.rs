@@ -30,9 +30,15 @@ impl Scope {
     pub fn contains(&self, resource: &Resource) -> bool {
         self.integration == resource.integration
             && self.kind.is_none_or(|kind| kind == resource.kind)
-            && self.pattern.as_deref().is_none_or(|pattern| glob(pattern, &resource.native))
+            && self
+                .pattern
+                .as_deref()
+                .is_none_or(|pattern| glob(pattern, &resource.native))
             && self.tags.iter().all(|(key, allowed)| {
-                resource.tags.get(key).is_some_and(|value| allowed.contains(value))
+                resource
+                    .tags
+                    .get(key)
+                    .is_some_and(|value| allowed.contains(value))
             })
     }
 }
@@ -40,7 +46,8 @@ impl Scope {
 /// Whether `text` fits `pattern`, where `*` stands for any run of characters and `?` for one.
 /// Linear in both but for one remembered star, so that no pattern is slow.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -74,7 +81,10 @@ mod tests {
             integration: "prod".parse().unwrap(),
             kind: ResourceKind::S3,
             native: native.to_owned(),
-            tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            tags: tags
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
         }
     }
 
@@ -94,9 +104,15 @@ mod tests {
         assert!(scope().contains(&bucket("reports-2026", &[("env", "dr"), ("more", "x")])));
         assert!(!scope().contains(&bucket("reports-2026", &[])));
         assert!(!scope().contains(&bucket("invoices", &[("env", "prod")])));
-        let elsewhere = Scope { integration: "dev".parse().unwrap(), ..scope() };
+        let elsewhere = Scope {
+            integration: "dev".parse().unwrap(),
+            ..scope()
+        };
         assert!(!elsewhere.contains(&bucket("reports-2026", &[("env", "prod")])));
-        let databases = Scope { kind: Some(ResourceKind::Postgres), ..scope() };
+        let databases = Scope {
+            kind: Some(ResourceKind::Postgres),
+            ..scope()
+        };
         assert!(!databases.contains(&bucket("reports-2026", &[("env", "prod")])));
     }
 

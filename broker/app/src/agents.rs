@@ -33,7 +33,10 @@ pub struct NewToken {
 /// What is kept of a token's secret: SHA-256 in hex. The secret has 256 random bits, so a slow
 /// hash would add nothing.
 pub fn spent_token_hash(secret: &SecretString) -> String {
-    hex::encode(digest::digest(&digest::SHA256, secret.expose_secret().as_bytes()))
+    hex::encode(digest::digest(
+        &digest::SHA256,
+        secret.expose_secret().as_bytes(),
+    ))
 }
 
 impl Broker {
@@ -51,7 +54,9 @@ impl Broker {
         key: Option<&ClientKey>,
     ) -> Result<NewToken, AppError> {
         if !caller.administrator {
-            return Err(AppError::Forbidden { role: "administrator" });
+            return Err(AppError::Forbidden {
+                role: "administrator",
+            });
         }
         if self.replay(caller, key).await?.is_some() {
             return Err(AppError::KeySpent);
@@ -62,7 +67,9 @@ impl Broker {
         let now = self.now();
         let expires_at = match valid_for {
             Some(duration) => duration.after(now),
-            None => now.saturating_add(Duration::from_secs(DEFAULT_TOKEN_SECONDS)).unwrap_or(now),
+            None => now
+                .saturating_add(Duration::from_secs(DEFAULT_TOKEN_SECONDS))
+                .unwrap_or(now),
         };
         let id = TokenId::new(now, self.ports.ids.entropy());
         let mut draft = Draft::default();
@@ -126,9 +133,13 @@ impl Broker {
             retired: false,
         });
         draft.change.events.push(
-            AuditEvent::new(Action::AgentEnrolled, Actor::Agent(token.agent.clone()), now)
-                .detail("agent_id", id.to_string())
-                .detail("token", token.id.to_string()),
+            AuditEvent::new(
+                Action::AgentEnrolled,
+                Actor::Agent(token.agent.clone()),
+                now,
+            )
+            .detail("agent_id", id.to_string())
+            .detail("token", token.id.to_string()),
         );
         Ok(self.commit(draft).await?)
     }
@@ -154,7 +165,10 @@ impl Broker {
         let event = AuditEvent::new(action, Actor::Agent(agent.name.clone()), now)
             .detail("agent_id", agent.id.to_string());
         let mut draft = Draft::default();
-        draft.change.agents.push(AgentRecord { last_seen: Some(now), ..agent });
+        draft.change.agents.push(AgentRecord {
+            last_seen: Some(now),
+            ..agent
+        });
         draft.change.events.push(event);
         Ok(self.commit(draft).await?)
     }
@@ -175,7 +189,10 @@ impl Broker {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn standing_orders(&self, integrations: &[IntegrationName]) -> Result<Vec<Order>, AppError> {
+    pub async fn standing_orders(
+        &self,
+        integrations: &[IntegrationName],
+    ) -> Result<Vec<Order>, AppError> {
         let mut orders = Vec::new();
         let mut before = None;
         if integrations.is_empty() {
@@ -190,7 +207,9 @@ impl Broker {
                 ..GrantQuery::default()
             };
             let page = self.store().grants(&query).await?;
-            let Some(last) = page.last() else { return Ok(orders) };
+            let Some(last) = page.last() else {
+                return Ok(orders);
+            };
             before = Some(last.value.id);
             orders.extend(page.iter().filter_map(|grant| grant.value.standing_order()));
         }

@@ -19,7 +19,12 @@ impl Broker {
     ///
     /// # Errors
     /// The caller may not, or the store failed.
-    pub async fn audit(&self, caller: &Caller, after: u64, limit: u32) -> Result<Vec<AuditRecord>, AppError> {
+    pub async fn audit(
+        &self,
+        caller: &Caller,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, AppError> {
         require_auditor(caller)?;
         Ok(self.store().audit(after, limit).await?)
     }
@@ -49,7 +54,12 @@ impl Broker {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn note_refused(&self, actor: Actor, operation: &str, code: &'static str) -> Result<(), AppError> {
+    pub async fn note_refused(
+        &self,
+        actor: Actor,
+        operation: &str,
+        code: &'static str,
+    ) -> Result<(), AppError> {
         self.ports.meter.refused(code);
         let event = AuditEvent::new(Action::AccessRefused, actor, self.now())
             .detail("operation", operation)
@@ -67,5 +77,9 @@ impl Broker {
 }
 
 fn require_auditor(caller: &Caller) -> Result<(), AppError> {
-    if caller.auditor { Ok(()) } else { Err(AppError::Forbidden { role: "auditor" }) }
+    if caller.auditor {
+        Ok(())
+    } else {
+        Err(AppError::Forbidden { role: "auditor" })
+    }
 }

@@ -50,12 +50,20 @@ impl Draft {
         transition: Transition<Grant>,
         now: Timestamp,
     ) {
-        self.change.grants.push(write(Some(version), transition.state));
+        self.change
+            .grants
+            .push(write(Some(version), transition.state));
         self.take(broker, transition.effects, transition.events, now);
     }
 
     /// Notes under which key it was asked for.
-    pub(crate) fn key(&mut self, caller: &Caller, key: Option<&ClientKey>, subject: impl ToString, at: Timestamp) {
+    pub(crate) fn key(
+        &mut self,
+        caller: &Caller,
+        key: Option<&ClientKey>,
+        subject: impl ToString,
+        at: Timestamp,
+    ) {
         self.change.idempotency = key.map(|key| IdempotencyKey {
             principal: caller.id.clone(),
             key: key.key.clone(),
@@ -65,7 +73,13 @@ impl Draft {
         });
     }
 
-    fn take(&mut self, broker: &Broker, effects: Vec<Effect>, events: Vec<AuditEvent>, now: Timestamp) {
+    fn take(
+        &mut self,
+        broker: &Broker,
+        effects: Vec<Effect>,
+        events: Vec<AuditEvent>,
+        now: Timestamp,
+    ) {
         self.change.events.extend(events);
         for effect in effects {
             match effect {
@@ -92,7 +106,11 @@ fn write<T>(version: Option<u64>, value: T) -> Write<T> {
 impl Broker {
     /// Commits a draft, then hands out its orders and wakes whoever has new work.
     pub(crate) async fn commit(&self, draft: Draft) -> Result<(), StoreError> {
-        let plans = draft.change.grants.iter().any(|write| matches!(write, Write::Insert(_)));
+        let plans = draft
+            .change
+            .grants
+            .iter()
+            .any(|write| matches!(write, Write::Insert(_)));
         let notices = !draft.change.notices.is_empty();
         for order in &draft.orders {
             crash::point(order_point(order, "before_intent"));
@@ -115,9 +133,13 @@ impl Broker {
     /// tries again, and the agent gets its standing orders when it comes.
     async fn send(&self, order: Order) {
         let (grant, seq, action) = (order.spec.grant, order.seq, order.action);
-        let Err(away) = self.ports.placement.send(order).await else { return };
+        let Err(away) = self.ports.placement.send(order).await else {
+            return;
+        };
         let outcome = not_placed(action, &away);
-        if let Err(error) = Box::pin(self.record_outcome(grant, seq, outcome, Actor::Broker, self.now())).await {
+        if let Err(error) =
+            Box::pin(self.record_outcome(grant, seq, outcome, Actor::Broker, self.now())).await
+        {
             tracing::error!(grant.id = %grant, error = &error as &dyn std::error::Error, "cannot record that an order was not placed");
         }
     }
@@ -132,10 +154,21 @@ impl Broker {
         let mut draft = Draft::default();
         let grant = transition.state.clone();
         draft.grant(self, version, transition, now);
-        let Some(request) = self.store().request(grant.request).await? else { return Ok(draft) };
-        let query = GrantQuery { request: Some(grant.request), limit: 1_000, ..GrantQuery::default() };
-        let mut grants: Vec<_> =
-            self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
+        let Some(request) = self.store().request(grant.request).await? else {
+            return Ok(draft);
+        };
+        let query = GrantQuery {
+            request: Some(grant.request),
+            limit: 1_000,
+            ..GrantQuery::default()
+        };
+        let mut grants: Vec<_> = self
+            .store()
+            .grants(&query)
+            .await?
+            .into_iter()
+            .map(|grant| grant.value)
+            .collect();
         for sibling in &mut grants {
             if sibling.id == grant.id {
                 *sibling = grant.clone();
@@ -163,9 +196,15 @@ impl Broker {
     }
 
     /// What was done under this key, if it was used; `None` to go on.
-    pub(crate) async fn replay(&self, caller: &Caller, key: Option<&ClientKey>) -> Result<Option<String>, AppError> {
+    pub(crate) async fn replay(
+        &self,
+        caller: &Caller,
+        key: Option<&ClientKey>,
+    ) -> Result<Option<String>, AppError> {
         let Some(key) = key else { return Ok(None) };
-        let Some(done) = self.store().idempotency(&caller.id, &key.key).await? else { return Ok(None) };
+        let Some(done) = self.store().idempotency(&caller.id, &key.key).await? else {
+            return Ok(None);
+        };
         if done.fingerprint != key.fingerprint {
             return Err(AppError::KeyReused);
         }
@@ -176,7 +215,10 @@ impl Broker {
 fn not_placed(action: OrderAction, away: &NotPlaced) -> Outcome {
     let error = away.to_string();
     match action {
-        OrderAction::Provision => Outcome::ProvisionFailed { error, may_pass: true },
+        OrderAction::Provision => Outcome::ProvisionFailed {
+            error,
+            may_pass: true,
+        },
         OrderAction::Revoke => Outcome::TeardownFailed { error },
     }
 }

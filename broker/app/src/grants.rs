@@ -36,16 +36,31 @@ impl Broker {
             return Err(AppError::Forbidden { role: "auditor" });
         }
         query.principal = (!everyone).then(|| caller.id.clone());
-        Ok(self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect())
+        Ok(self
+            .store()
+            .grants(&query)
+            .await?
+            .into_iter()
+            .map(|grant| grant.value)
+            .collect())
     }
 
     /// Its principal gives a grant back.
     ///
     /// # Errors
     /// Somebody else's grant, or it is ending already.
-    pub async fn release(&self, caller: &Caller, id: GrantId, key: Option<&ClientKey>) -> Result<Grant, AppError> {
+    pub async fn release(
+        &self,
+        caller: &Caller,
+        id: GrantId,
+        key: Option<&ClientKey>,
+    ) -> Result<Grant, AppError> {
         self.end(caller, id, key, |grant| {
-            if grant.principal == caller.id { Ok(RevokeReason::Released) } else { Err(Refusal::NotTheRequester) }
+            if grant.principal == caller.id {
+                Ok(RevokeReason::Released)
+            } else {
+                Err(Refusal::NotTheRequester)
+            }
         })
         .await
     }
@@ -62,12 +77,20 @@ impl Broker {
         key: Option<&ClientKey>,
     ) -> Result<Grant, AppError> {
         if !caller.administrator {
-            return Err(AppError::Forbidden { role: "administrator" });
+            return Err(AppError::Forbidden {
+                role: "administrator",
+            });
         }
         if comment.trim().is_empty() {
-            return Err(AppError::invalid("comment", "say why you take this access away"));
+            return Err(AppError::invalid(
+                "comment",
+                "say why you take this access away",
+            ));
         }
-        let reason = RevokeReason::Revoked { by: caller.id.clone(), comment: comment.to_owned() };
+        let reason = RevokeReason::Revoked {
+            by: caller.id.clone(),
+            comment: comment.to_owned(),
+        };
         self.end(caller, id, key, |_| Ok(reason.clone())).await
     }
 
@@ -95,12 +118,18 @@ impl Broker {
             }
         };
         match self.retry(attempt).await {
-            Err(AppError::Refused(refusal)) => Err(self.refused(caller, refusal, "end grant", None).await),
+            Err(AppError::Refused(refusal)) => {
+                Err(self.refused(caller, refusal, "end grant", None).await)
+            }
             other => other,
         }
     }
 
-    pub(crate) async fn visible_grant(&self, caller: &Caller, id: GrantId) -> Result<Versioned<Grant>, AppError> {
+    pub(crate) async fn visible_grant(
+        &self,
+        caller: &Caller,
+        id: GrantId,
+    ) -> Result<Versioned<Grant>, AppError> {
         self.store()
             .grant(id)
             .await?

@@ -55,7 +55,10 @@ impl Outbox {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "cannot read the outbox");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot read the outbox"
+                    );
                     return;
                 }
             }
@@ -73,7 +76,8 @@ impl Outbox {
             None => self.broker.store().notice_delivered(item.id).await,
             Some(why) => {
                 tracing::warn!(notice.id = %item.id, channel = self.channel.name(), why, "a notice was not delivered; it is tried again");
-                let pause = SignedDuration::from_secs(1_i64 << item.failures.min(9)).min(LONGEST_PAUSE);
+                let pause =
+                    SignedDuration::from_secs(1_i64 << item.failures.min(9)).min(LONGEST_PAUSE);
                 let now = self.broker.now();
                 let next = now.saturating_add(pause).unwrap_or(now);
                 self.broker.store().notice_failed(item.id, next).await

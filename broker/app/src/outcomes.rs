@@ -29,7 +29,8 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(), AppError> {
         crash::point(outcome_point(&outcome, "after_effect"));
-        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now)).await?;
+        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now))
+            .await?;
         crash::point(outcome_point(&outcome, "after_record"));
         Ok(())
     }
@@ -56,7 +57,9 @@ impl Broker {
                 self.wake();
                 Ok(())
             }
-            Err(refusal) => Ok(self.note_stale(&current.value, &refusal, outcome, actor, now).await?),
+            Err(refusal) => Ok(self
+                .note_stale(&current.value, &refusal, outcome, actor, now)
+                .await?),
         }
     }
 
@@ -98,6 +101,20 @@ impl Broker {
         }
     }
 
+    /// Whether a grant is on one of these integrations: an agent speaks for its own alone. One that
+    /// is not on record is on none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn is_on(
+        &self,
+        id: GrantId,
+        integrations: &[IntegrationName],
+    ) -> Result<bool, AppError> {
+        let grant = self.store().grant(id).await?;
+        Ok(grant.is_some_and(|grant| integrations.contains(&grant.value.integration)))
+    }
+
     /// An agent found something with our mark that belongs to no grant it or the broker knows, and
     /// removed it (I7).
     ///
@@ -135,7 +152,10 @@ fn next(
         }
         Outcome::TornDown(finding) => grant.torn_down(seq, finding.clone(), actor, now),
         Outcome::TeardownFailed { error } => grant.teardown_failed(seq, error, actor, now),
-        Outcome::Stale { .. } => Err(Refusal::StaleOrder { got: seq, current: grant.seq }),
+        Outcome::Stale { .. } => Err(Refusal::StaleOrder {
+            got: seq,
+            current: grant.seq,
+        }),
     }
 }
 

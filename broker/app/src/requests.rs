@@ -32,10 +32,26 @@ impl Broker {
     /// The store failed.
     pub async fn view(&self, request: AccessRequest) -> Result<RequestView, AppError> {
         let snapshot = self.snapshot();
-        let groups = request.tally(&snapshot.directory).map_or_else(Vec::new, |tally| tally.groups);
-        let query = GrantQuery { request: Some(request.id), limit: 1_000, ..GrantQuery::default() };
-        let grants = self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
-        Ok(RequestView { request, groups, grants })
+        let groups = request
+            .tally(&snapshot.directory)
+            .map_or_else(Vec::new, |tally| tally.groups);
+        let query = GrantQuery {
+            request: Some(request.id),
+            limit: 1_000,
+            ..GrantQuery::default()
+        };
+        let grants = self
+            .store()
+            .grants(&query)
+            .await?
+            .into_iter()
+            .map(|grant| grant.value)
+            .collect();
+        Ok(RequestView {
+            request,
+            groups,
+            grants,
+        })
     }
 
     /// The caller's requests, or everybody's for those who may read everything.
@@ -52,7 +68,13 @@ impl Broker {
             return Err(AppError::Forbidden { role: "auditor" });
         }
         query.requester = (!everyone).then(|| caller.id.clone());
-        Ok(self.store().requests(&query).await?.into_iter().map(|request| request.value).collect())
+        Ok(self
+            .store()
+            .requests(&query)
+            .await?
+            .into_iter()
+            .map(|request| request.value)
+            .collect())
     }
 
     /// The requests that wait for the caller's decision, newest first; a page of `limit`, beginning
@@ -69,9 +91,16 @@ impl Broker {
         let snapshot = self.snapshot();
         let mut waiting = Vec::new();
         loop {
-            let query = RequestQuery { pending: true, before, limit: 200, ..RequestQuery::default() };
+            let query = RequestQuery {
+                pending: true,
+                before,
+                limit: 200,
+                ..RequestQuery::default()
+            };
             let page = self.store().requests(&query).await?;
-            let Some(last) = page.last() else { return Ok(waiting) };
+            let Some(last) = page.last() else {
+                return Ok(waiting);
+            };
             before = Some(last.value.id);
             for request in page {
                 if request.value.waits_for(&caller.id, &snapshot.directory) {
@@ -101,7 +130,9 @@ impl Broker {
                     || request.requester == caller.id
                     || request.reviews.iter().any(|review| review.by == caller.id)
                     || request.quorum.as_ref().is_some_and(|quorum| {
-                        quorum.approvers(&request.requester, &snapshot.directory).contains(&caller.id)
+                        quorum
+                            .approvers(&request.requester, &snapshot.directory)
+                            .contains(&caller.id)
                     })
             })
             .ok_or_else(|| AppError::not_found("request", id))

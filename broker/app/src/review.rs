@@ -27,7 +27,12 @@ impl Broker {
         let snapshot = self.snapshot();
         self.change_request(caller, id, "review", key, |request, now| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
+            let review = Review {
+                by: caller.id.clone(),
+                verdict,
+                comment,
+                at: now,
+            };
             request.review(review, &snapshot.directory)
         })
         .await
@@ -43,7 +48,10 @@ impl Broker {
         id: RequestId,
         key: Option<&ClientKey>,
     ) -> Result<AccessRequest, AppError> {
-        self.change_request(caller, id, "cancel", key, |request, now| request.cancel(&caller.id, now)).await
+        self.change_request(caller, id, "cancel", key, |request, now| {
+            request.cancel(&caller.id, now)
+        })
+        .await
     }
 
     async fn change_request(
@@ -74,7 +82,9 @@ impl Broker {
             }
         };
         match self.retry(attempt).await {
-            Err(AppError::Refused(refusal)) => Err(self.refused(caller, refusal, what, Some(id)).await),
+            Err(AppError::Refused(refusal)) => {
+                Err(self.refused(caller, refusal, what, Some(id)).await)
+            }
             other => other,
         }
     }

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ebbgate_broker_ports::{StoreError, store::{GrantQuery, RequestQuery, Versioned}};
+use ebbgate_broker_ports::{
+    StoreError,
+    store::{GrantQuery, RequestQuery, Versioned},
+};
 use ebbgate_domain::{
     audit::Actor,
     grant::{Grant, RevokeReason},
@@ -41,7 +44,9 @@ impl Broker {
     async fn pause(&self) -> Duration {
         let now = self.now();
         match self.store().next_due(now).await {
-            Ok(Some(due)) => Duration::try_from(due.duration_since(now)).unwrap_or_default().min(TICK),
+            Ok(Some(due)) => Duration::try_from(due.duration_since(now))
+                .unwrap_or_default()
+                .min(TICK),
             Ok(None) => TICK,
             Err(error) => {
                 log(&error, "cannot read when something is due");
@@ -61,7 +66,10 @@ impl Broker {
                 Ok(due) => due,
                 Err(error) => return log(&error, "cannot read what is due"),
             };
-            let fresh: Vec<_> = due.into_iter().filter(|grant| seen.insert((grant.value.id, grant.version))).collect();
+            let fresh: Vec<_> = due
+                .into_iter()
+                .filter(|grant| seen.insert((grant.value.id, grant.version)))
+                .collect();
             if fresh.is_empty() {
                 return;
             }
@@ -78,7 +86,9 @@ impl Broker {
 
     async fn advance_grant(&self, grant: Versioned<Grant>) -> Result<(), StoreError> {
         let now = self.now();
-        let Some(transition) = grant.value.advance(now) else { return Ok(()) };
+        let Some(transition) = grant.value.advance(now) else {
+            return Ok(());
+        };
         let draft = self.draft_grant(grant.version, transition, now).await?;
         match self.commit(draft).await {
             // Somebody else was faster; what is still due is read again.
@@ -102,7 +112,9 @@ impl Broker {
     async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
-        let Some(transition) = request.value.advance(&snapshot.directory, now) else { return Ok(()) };
+        let Some(transition) = request.value.advance(&snapshot.directory, now) else {
+            return Ok(());
+        };
         let mut draft = Draft::default();
         draft.request(self, Some(request.version), transition, now);
         match self.commit(draft).await {
@@ -119,7 +131,12 @@ impl Broker {
     pub async fn settle_leavers(&self) -> Result<(), AppError> {
         let mut before = None;
         loop {
-            let query = RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
+            let query = RequestQuery {
+                pending: true,
+                before,
+                limit: BATCH,
+                ..RequestQuery::default()
+            };
             let page = self.store().requests(&query).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.value.id);
@@ -129,9 +146,16 @@ impl Broker {
         }
         let mut before = None;
         loop {
-            let query = GrantQuery { live: true, before, limit: BATCH, ..GrantQuery::default() };
+            let query = GrantQuery {
+                live: true,
+                before,
+                limit: BATCH,
+                ..GrantQuery::default()
+            };
             let page = self.store().grants(&query).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
             before = Some(last.value.id);
             let snapshot = self.snapshot();
             for grant in page {
@@ -144,10 +168,15 @@ impl Broker {
 
     async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {
         self.retry(|| async {
-            let Some(current) = self.store().grant(id).await? else { return Ok(()) };
+            let Some(current) = self.store().grant(id).await? else {
+                return Ok(());
+            };
             let now = self.now();
             // One that is ending already needs no other end.
-            let Ok(transition) = current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
+            let Ok(transition) =
+                current
+                    .value
+                    .revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
             else {
                 return Ok(());
             };

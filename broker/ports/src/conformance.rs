@@ -1,1 +1,86 @@
-//! The suite that every store must pass.
+//! The suite that every store must pass. A store's tests say how a fresh, empty one is made, and
+//! get a test for each behaviour:
+//!
+//! ```ignore
+//! async fn fresh() -> (MyStore, TempDir) { … }
+//! ebbgate_broker_ports::store_conformance!(fresh);
+//! ```
+//!
+//! What `fresh` returns beside the store is kept until the test ends.
+
+mod agents;
+mod audit;
+mod changes;
+mod due;
+mod lists;
+mod outbox;
+mod samples;
+
+pub use agents::{
+    a_token_is_spent_by_one_of_many, agents_are_listed_by_name_and_replaced_by_id,
+    an_enrolment_takes_the_name_for_good,
+};
+pub use audit::{
+    an_empty_log_is_whole, the_chain_has_no_gaps_under_concurrent_commits,
+    the_log_is_read_in_pages_as_it_was_written,
+};
+pub use changes::{
+    a_change_is_written_whole_or_not_at_all, a_key_is_used_once_by_each_principal,
+    a_used_key_is_told_before_a_conflict, one_of_many_racing_updates_wins,
+    what_was_inserted_is_read_back, writes_need_the_version_that_was_read,
+};
+pub use due::{
+    absent_agents_do_not_crowd_out_due_grants, due_grants_come_earliest_first,
+    due_requests_come_earliest_first, the_next_moment_is_beyond_now,
+};
+pub use lists::{
+    grants_are_listed_newest_first_by_query, requests_are_listed_newest_first_by_query,
+};
+pub use outbox::{
+    a_later_notice_waits_for_the_earlier_ones_of_its_request, notices_are_taken_in_their_order,
+    takers_share_the_outbox_without_overlap, what_is_not_delivered_comes_again_with_its_id,
+};
+
+/// How a behaviour ends: an assertion that does not hold panics, a store that fails is returned.
+pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Makes a `#[tokio::test]` of each behaviour; `fresh` is an async function without arguments that
+/// returns an empty store and whatever must outlive it.
+#[macro_export]
+macro_rules! store_conformance {
+    ($fresh:path) => {
+        $crate::store_conformance! { $fresh:
+            a_change_is_written_whole_or_not_at_all,
+            a_key_is_used_once_by_each_principal,
+            a_later_notice_waits_for_the_earlier_ones_of_its_request,
+            a_token_is_spent_by_one_of_many,
+            a_used_key_is_told_before_a_conflict,
+            absent_agents_do_not_crowd_out_due_grants,
+            agents_are_listed_by_name_and_replaced_by_id,
+            an_empty_log_is_whole,
+            an_enrolment_takes_the_name_for_good,
+            due_grants_come_earliest_first,
+            due_requests_come_earliest_first,
+            grants_are_listed_newest_first_by_query,
+            notices_are_taken_in_their_order,
+            one_of_many_racing_updates_wins,
+            requests_are_listed_newest_first_by_query,
+            takers_share_the_outbox_without_overlap,
+            the_chain_has_no_gaps_under_concurrent_commits,
+            the_log_is_read_in_pages_as_it_was_written,
+            the_next_moment_is_beyond_now,
+            what_is_not_delivered_comes_again_with_its_id,
+            what_was_inserted_is_read_back,
+            writes_need_the_version_that_was_read,
+        }
+    };
+    ($fresh:path: $($behaviour:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() -> $crate::conformance::Checked {
+                let (store, _kept) = $fresh().await;
+                $crate::conformance::$behaviour(&store).await
+            }
+        )*
+    };
+}

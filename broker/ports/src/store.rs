@@ -209,13 +209,20 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// The database failed.
-    async fn requests(&self, query: &RequestQuery) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
+    async fn requests(
+        &self,
+        query: &RequestQuery,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
 
     /// Pending requests whose time to decide has passed, earliest first.
     ///
     /// # Errors
     /// The database failed.
-    async fn due_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
+    async fn due_requests(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError>;
 
     /// One grant.
     ///
@@ -252,13 +259,20 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// The database failed.
-    async fn idempotency(&self, principal: &PrincipalId, key: &str) -> Result<Option<IdempotencyKey>, StoreError>;
+    async fn idempotency(
+        &self,
+        principal: &PrincipalId,
+        key: &str,
+    ) -> Result<Option<IdempotencyKey>, StoreError>;
 
     /// The token with this secret's hash, spent or not.
     ///
     /// # Errors
     /// The database failed.
-    async fn enrolment_token(&self, secret_hash: &str) -> Result<Option<EnrolmentToken>, StoreError>;
+    async fn enrolment_token(
+        &self,
+        secret_hash: &str,
+    ) -> Result<Option<EnrolmentToken>, StoreError>;
 
     /// One agent.
     ///
@@ -277,7 +291,12 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// The database failed.
-    async fn take_notices(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<OutboxItem>, StoreError>;
+    async fn take_notices(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<OutboxItem>, StoreError>;
 
     /// A notice was delivered.
     ///

@@ -1,0 +1,230 @@
+//! Settings: one YAML file, the users file and the flow files it names. Everything is read and
+//! every mistake is told before anything starts.
+
+mod flows;
+mod settings;
+mod users;
+mod yaml;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ebbgate_broker_identity::Tokens;
+use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
+use ebbgate_domain::{
+    flow::Policies, inventory::Inventory, names::IntegrationName, principal::Directory,
+};
+
+pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
+use yaml::{Mistake, Mistakes};
+
+/// Everything that the settings say, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub settings: Settings,
+    pub snapshot: Snapshot,
+    pub tokens: Tokens,
+}
+
+/// All mistakes of all files.
+#[derive(Debug)]
+pub(crate) struct BadConfig(Vec<Mistake>);
+
+impl std::error::Error for BadConfig {}
+
+impl fmt::Display for BadConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for mistake in &self.0 {
+            writeln!(f, "{mistake}")?;
+        }
+        let s = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "{} mistake{s} in the settings", self.0.len())
+    }
+}
+
+/// Reads the settings file and all files that it names.
+///
+/// # Errors
+/// Every mistake that was found, in the order of files and lines.
+pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
+    let mut all = Vec::new();
+    let Some(text) = read_file(file, &mut all) else {
+        return Err(BadConfig(all));
+    };
+    let mut mistakes = Mistakes::of(file);
+    let base = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let settings = settings::read(&text, &base, &mut mistakes);
+    let integrations = settings
+        .iter()
+        .flat_map(|s| &s.integrations)
+        .map(|i| i.name.clone())
+        .collect();
+    let users_file = settings.as_ref().map(|settings| settings.users.clone());
+    let patterns = settings
+        .as_ref()
+        .map_or_else(Vec::new, |settings| settings.flows.clone());
+    let flow_files = flow_files(&patterns, &mut mistakes);
+    all.extend(mistakes.into_vec());
+    let (users, policies) = (
+        users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all)),
+        read_flows(&flow_files, &integrations, &mut all),
+    );
+    match settings {
+        Some(settings) if all.is_empty() => {
+            let snapshot = snapshot(&settings, users.principals, policies);
+            Ok(Config {
+                settings,
+                snapshot,
+                tokens: Tokens::new(users.tokens),
+            })
+        }
+        _ => {
+            all.sort();
+            Err(BadConfig(all))
+        }
+    }
+}
+
+fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| {
+            let message = format!("cannot be read: {error}");
+            all.push(Mistake {
+                file: file.to_owned(),
+                place: None,
+                message,
+            });
+        })
+        .ok()
+}
+
+fn read_users(file: &Path, all: &mut Vec<Mistake>) -> users::Users {
+    let Some(text) = read_file(file, all) else {
+        return users::Users::default();
+    };
+    let mut mistakes = Mistakes::of(file);
+    let users = users::read(&text, &mut mistakes);
+    all.extend(mistakes.into_vec());
+    users
+}
+
+fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
+    for pattern in patterns {
+        let found: Vec<_> = match glob::glob(&pattern.glob) {
+            Ok(paths) => paths.flatten().collect(),
+            Err(error) => {
+                mistakes.add(pattern.place, format!("no pattern for files: {error}"));
+                continue;
+            }
+        };
+        if found.is_empty() {
+            mistakes.add(pattern.place, format!("no file matches {}", pattern.glob));
+        }
+        files.extend(found);
+    }
+    files.into_iter().collect()
+}
+
+fn read_flows(
+    files: &[PathBuf],
+    integrations: &BTreeSet<IntegrationName>,
+    all: &mut Vec<Mistake>,
+) -> Policies {
+    let mut policies = Policies::default();
+    let mut open = Vec::new();
+    for file in files {
+        let Some(text) = read_file(file, all) else {
+            continue;
+        };
+        let mut mistakes = Mistakes::of(file);
+        let references = flows::read(&text, integrations, &mut policies, &mut mistakes);
+        open.push((references, mistakes));
+    }
+    for (references, mut mistakes) in open {
+        flows::check(&references, &policies, &mut mistakes);
+        all.extend(mistakes.into_vec());
+    }
+    policies
+}
+
+fn snapshot(
+    settings: &Settings,
+    principals: Vec<ebbgate_domain::principal::Principal>,
+    policies: Policies,
+) -> Snapshot {
+    let addresses: BTreeMap<_, _> = settings
+        .integrations
+        .iter()
+        .map(|integration| (integration.name.clone(), integration.address()))
+        .collect();
+    Snapshot {
+        directory: Directory::new(principals),
+        policies,
+        inventory: Inventory::new(
+            settings
+                .integrations
+                .iter()
+                .flat_map(|i| i.resources.clone()),
+        ),
+        administrators: settings.administrators.clone(),
+        auditors: settings.auditors.clone(),
+        addresses,
+    }
+}
+
+impl Integration {
+    fn address(&self) -> Address {
+        match &self.target {
+            Target::Postgres { host, port, .. } => Address::Postgres {
+                host: host.clone(),
+                port: *port,
+            },
+            Target::Aws(aws) => Address::Aws {
+                region: aws.region.clone(),
+                account: aws.account().to_owned(),
+                endpoint: aws
+                    .endpoint
+                    .as_ref()
+                    .map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            },
+        }
+    }
+}
+
+/// The settings in force; replaced as a whole when they are read again.
+#[derive(Debug)]
+pub(crate) struct LiveConfig {
+    snapshot: arc_swap::ArcSwap<Snapshot>,
+    tokens: arc_swap::ArcSwap<Tokens>,
+}
+
+impl LiveConfig {
+    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens) -> Self {
+        Self {
+            snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
+            tokens: arc_swap::ArcSwap::from_pointee(tokens),
+        }
+    }
+
+    /// Puts new people, flows and resources in force.
+    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.tokens.store(Arc::new(tokens));
+    }
+
+    /// The tokens in force.
+    pub(crate) fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
+    }
+}
+
+impl Catalogue for LiveConfig {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+}

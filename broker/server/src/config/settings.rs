@@ -1,0 +1,361 @@
+//! `ebbgate.yaml`: where the broker listens, keeps its records, and what it gives access to.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use ebbgate_domain::{
+    inventory::{Resource, ResourceKind},
+    names::{AgentName, IntegrationName},
+    principal::Subject,
+};
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    flows::kind,
+    yaml::{MapReader, Mistakes, Node, Place, documents},
+};
+
+/// The settings file, checked. Paths are absolute or relative to the working directory.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub listen: SocketAddr,
+    pub public_url: Url,
+    pub data_dir: PathBuf,
+    pub store: StoreUrl,
+    pub tls: Option<TlsFiles>,
+    pub users: PathBuf,
+    pub administrators: Vec<Subject>,
+    pub auditors: Vec<Subject>,
+    pub integrations: Vec<Integration>,
+    pub flows: Vec<FlowPattern>,
+}
+
+/// Where records are kept.
+#[derive(Debug)]
+pub(crate) enum StoreUrl {
+    Sqlite(PathBuf),
+    /// May hold a password, hence secret.
+    Postgres(SecretString),
+}
+
+/// A certificate of one's own for people and tools; agents always get the broker's.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// A pattern for flow files and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct FlowPattern {
+    pub glob: String,
+    pub place: Place,
+}
+
+/// One integration.
+#[derive(Debug, Clone)]
+pub(crate) struct Integration {
+    pub name: IntegrationName,
+    pub target: Target,
+    pub resources: Vec<Resource>,
+}
+
+/// What is there and who runs its connector.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Postgres {
+        at: AgentName,
+        host: String,
+        port: u16,
+    },
+    Aws(Aws),
+}
+
+/// An AWS account; its connector runs in the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct Aws {
+    pub region: String,
+    pub ceiling_role: String,
+    pub assume_role: Option<String>,
+    pub endpoint: Option<Url>,
+}
+
+impl Aws {
+    /// The account's number, out of the ceiling role's ARN.
+    pub(crate) fn account(&self) -> &str {
+        self.ceiling_role.split(':').nth(4).unwrap_or_default()
+    }
+}
+
+/// Reads the settings; `base` is where relative paths begin.
+pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<Settings> {
+    let Some(document) = documents(text, mistakes).into_iter().next() else {
+        mistakes.add(Place { line: 0, column: 0 }, "the file says nothing");
+        return None;
+    };
+    let mut map = document.map(mistakes)?;
+    let listen = map
+        .optional("listen")
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7400)));
+    let public_url = map.required("public_url");
+    let data_dir = map
+        .required::<PathBuf>("data_dir")
+        .map(|path| base.join(path));
+    let store = map
+        .need("store")
+        .and_then(|node| store(&node, base, map.mistakes));
+    let tls = map
+        .take("tls")
+        .and_then(|node| tls(node, base, map.mistakes));
+    let users = map.need("identity").and_then(|node| {
+        let mut map = node.map(map.mistakes)?;
+        let users = map.required::<PathBuf>("users").map(|path| base.join(path));
+        map.finish();
+        users
+    });
+    let administrators = map.parsed_list("administrators");
+    let auditors = map.parsed_list("auditors");
+    let nodes = map.take("integrations").map_or_else(Vec::new, Node::list);
+    let mut integrations: Vec<Integration> = Vec::new();
+    for node in nodes {
+        let place = node.place;
+        let Some(integration) = integration(node, map.mistakes) else {
+            continue;
+        };
+        if integrations
+            .iter()
+            .any(|other| other.name == integration.name)
+        {
+            map.mistakes.add(
+                place,
+                format!("the integration '{}' is defined twice", integration.name),
+            );
+        }
+        integrations.push(integration);
+    }
+    let flows = map.need("flows").map_or_else(Vec::new, Node::list);
+    let flows = flows
+        .iter()
+        .filter_map(|node| {
+            let pattern: PathBuf = node.parse(map.mistakes)?;
+            let glob = base.join(pattern).to_string_lossy().into_owned();
+            Some(FlowPattern {
+                glob,
+                place: node.place,
+            })
+        })
+        .collect();
+    map.finish();
+    Some(Settings {
+        listen,
+        public_url: public_url?,
+        data_dir: data_dir?,
+        store: store?,
+        tls,
+        users: users?,
+        administrators,
+        auditors,
+        integrations,
+        flows,
+    })
+}
+
+fn store(node: &Node, base: &Path, mistakes: &mut Mistakes) -> Option<StoreUrl> {
+    let text = expand(node, mistakes)?;
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        return Some(StoreUrl::Sqlite(base.join(path)));
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Some(StoreUrl::Postgres(text.into()));
+    }
+    mistakes.add(
+        node.place,
+        "write sqlite:///path/to/file.db or postgres://user@host/database",
+    );
+    None
+}
+
+/// Replaces `${NAME}` by the environment's variable; for values that may hold a secret.
+fn expand(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
+    let mut rest: &str = &node.parse::<String>(mistakes)?;
+    let mut expanded = String::new();
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else {
+            mistakes.add(node.place, "'${' without '}'");
+            return None;
+        };
+        let Ok(value) = std::env::var(name) else {
+            mistakes.add(
+                node.place,
+                format!("the environment has no variable {name}"),
+            );
+            return None;
+        };
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    Some(expanded)
+}
+
+fn tls(node: Node, base: &Path, mistakes: &mut Mistakes) -> Option<TlsFiles> {
+    let mut map = node.map(mistakes)?;
+    let certificate = map
+        .required::<PathBuf>("certificate")
+        .map(|path| base.join(path));
+    let key = map.required::<PathBuf>("key").map(|path| base.join(path));
+    map.finish();
+    Some(TlsFiles {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn integration(node: Node, mistakes: &mut Mistakes) -> Option<Integration> {
+    let mut map = node.map(mistakes)?;
+    let place = map.place;
+    let name: Option<IntegrationName> = map.required("name");
+    let kind: Option<String> = map.required("kind");
+    let target = match kind.as_deref() {
+        Some("postgres") => postgres(&mut map),
+        Some("aws") => aws(&mut map).map(Target::Aws),
+        Some(other) => {
+            map.mistakes.add(
+                place,
+                format!("unknown kind '{other}': known are postgres and aws"),
+            );
+            return None;
+        }
+        None => return None,
+    };
+    let nodes = map.take("resources").map_or_else(Vec::new, Node::list);
+    let fixed = (kind.as_deref() == Some("postgres")).then_some(ResourceKind::Postgres);
+    let resources: Vec<_> = name
+        .as_ref()
+        .map(|name| {
+            nodes
+                .into_iter()
+                .filter_map(|node| resource(node, name, fixed, map.mistakes))
+                .collect()
+        })
+        .unwrap_or_default();
+    map.finish();
+    Some(Integration {
+        name: name?,
+        target: target?,
+        resources,
+    })
+}
+
+fn postgres(map: &mut MapReader<'_>) -> Option<Target> {
+    let at = map.need("at").and_then(|node| {
+        let text: String = node.parse(map.mistakes)?;
+        let Some(name) = text.strip_prefix("agent/") else {
+            map.mistakes.add(
+                node.place,
+                "write at: agent/NAME, the agent beside the database",
+            );
+            return None;
+        };
+        name.parse::<AgentName>()
+            .map_err(|error| map.mistakes.add(node.place, error))
+            .ok()
+    });
+    let address = map.need("address").and_then(|node| {
+        let text: String = node.parse(map.mistakes)?;
+        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Some((host.to_owned(), port.parse::<u16>().ok()?)).filter(|(host, _)| !host.is_empty())
+        });
+        if parsed.is_none() {
+            map.mistakes
+                .add(node.place, "write host:port, where people's psql connects");
+        }
+        parsed
+    });
+    let (host, port) = address?;
+    Some(Target::Postgres {
+        at: at?,
+        host,
+        port,
+    })
+}
+
+fn aws(map: &mut MapReader<'_>) -> Option<Aws> {
+    let region = map.required("region");
+    let ceiling_role = map
+        .need("ceiling_role")
+        .and_then(|node| role_arn(&node, map.mistakes));
+    let assume_role = map
+        .take("assume_role")
+        .and_then(|node| role_arn(&node, map.mistakes));
+    let endpoint = map.optional("endpoint");
+    Some(Aws {
+        region: region?,
+        ceiling_role: ceiling_role?,
+        assume_role,
+        endpoint,
+    })
+}
+
+fn role_arn(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
+    let text: String = node.parse(mistakes)?;
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let good = matches!(parts.as_slice(), ["arn", partition, "iam", "", account, role]
+        if partition.starts_with("aws")
+            && account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()));
+    if !good {
+        mistakes.add(
+            node.place,
+            "write a role's ARN: arn:aws:iam::123456789012:role/NAME",
+        );
+        return None;
+    }
+    Some(text)
+}
+
+fn resource(
+    node: Node,
+    integration: &IntegrationName,
+    fixed: Option<ResourceKind>,
+    mistakes: &mut Mistakes,
+) -> Option<Resource> {
+    let mut map = node.map(mistakes)?;
+    let place = map.place;
+    let kind = match (map.take("type"), fixed) {
+        (Some(node), _) => kind(&node, map.mistakes),
+        (None, Some(kind)) => Some(kind),
+        (None, None) => {
+            map.mistakes.add(place, "the key 'type' is missing");
+            None
+        }
+    };
+    let native: Option<String> = map.required("name");
+    let tags = map.take("tags").map_or_else(BTreeMap::new, |node| {
+        node.entries(map.mistakes)
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.parse::<String>(map.mistakes)?)))
+            .collect()
+    });
+    map.finish();
+    let (kind, native) = (kind?, native?);
+    let id = format!("{integration}/{kind}/{native}");
+    let id = id
+        .parse()
+        .map_err(|error| mistakes.add(place, error))
+        .ok()?;
+    Some(Resource {
+        id,
+        integration: integration.clone(),
+        kind,
+        native,
+        tags,
+    })
+}
