@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub administrators: Vec<Subject>,
     pub auditors: Vec<Subject>,
     pub integrations: Vec<Integration>,
+    /// The names of all integrations, of those with mistakes too: flows may refer to them.
+    pub integration_names: BTreeSet<IntegrationName>,
     pub flows: Vec<FlowPattern>,
 }
 
@@ -160,6 +162,7 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         administrators,
         auditors,
         integrations,
+        integration_names,
         flows,
     })
 }
@@ -216,10 +219,19 @@ fn tls(node: Node, base: &Path, mistakes: &mut Mistakes) -> Option<TlsFiles> {
     })
 }
 
-fn integration(node: Node, mistakes: &mut Mistakes) -> Option<Integration> {
+fn integration(
+    node: Node,
+    names: &mut BTreeSet<IntegrationName>,
+    mistakes: &mut Mistakes,
+) -> Option<Integration> {
     let mut map = node.map(mistakes)?;
     let place = map.place;
     let name: Option<IntegrationName> = map.required("name");
+    if let Some(name) = &name
+        && !names.insert(name.clone())
+    {
+        map.mistakes.add(place, format!("the integration '{name}' is defined twice"));
+    }
     let kind: Option<String> = map.required("kind");
     let target = match kind.as_deref() {
         Some("postgres") => postgres(&mut map),
