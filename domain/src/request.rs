@@ -361,7 +361,7 @@ impl AccessRequest {
         }
 
         let actor = Actor::Principal(review.by.clone());
-        let mut event = self.event(Action::RequestReviewed, actor.clone(), now);
+        let mut event = self.event(Action::RequestReviewed, actor, now);
         if let Some(comment) = &review.comment {
             event = event.detail("comment", comment.as_str());
         }

@@ -1,0 +1,334 @@
+//! A small world around the use cases: a real SQLite store, people and one flow, a movable clock,
+//! and a place that notes the orders it is given.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use ebbgate_broker_app::{Broker, Caller, ClientKey, Ports};
+use ebbgate_broker_ports::{
+    Catalogue, Clock, Ids, Meter, NotPlaced, Outcome, Placement, Snapshot, Store,
+};
+use ebbgate_broker_store_sqlite::SqliteStore;
+use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
+use ebbgate_domain::{
+    Timestamp,
+    audit::{Actor, AuditEvent},
+    flow::{
+        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
+        Policies,
+    },
+    grant::Grant,
+    ids::{Entropy, GrantId, RequestId},
+    inventory::{Inventory, Resource, ResourceKind},
+    names::{IntegrationName, PrincipalId},
+    order::{Finding, GrantSpec, Order},
+    principal::{Directory, Principal},
+    request::AccessRequest,
+    scope::Scope,
+};
+use parking_lot::Mutex;
+
+/// The world of a test.
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) place: Arc<TestPlace>,
+    settings: Arc<Settings>,
+    _dir: Arc<tempfile::TempDir>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&dir.path().join("test.db"))
+                .await
+                .unwrap(),
+        );
+        let settings = Arc::new(Settings(Mutex::new(Arc::new(snapshot()))));
+        Self::over(store, Arc::new(TestClock::new()), settings, dir)
+    }
+
+    /// The same store and time, but a broker that remembers nothing.
+    pub(crate) fn restart(self) -> Self {
+        Self::over(self.store, self.clock, self.settings, self._dir)
+    }
+
+    fn over(
+        store: Arc<dyn Store>,
+        clock: Arc<TestClock>,
+        settings: Arc<Settings>,
+        dir: Arc<tempfile::TempDir>,
+    ) -> Self {
+        let place = Arc::new(TestPlace::default());
+        let broker = Broker::new(Ports {
+            store: store.clone(),
+            catalogue: settings.clone(),
+            placement: place.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(Counter::new(clock.now())),
+            meter: Arc::new(NoMeter),
+        });
+        Self {
+            broker,
+            store,
+            clock,
+            place,
+            settings,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) fn caller(&self, name: &str) -> Caller {
+        self.broker.caller(&id(name)).unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn disable(&self, name: &str) {
+        let mut slot = self.settings.0.lock();
+        let people = slot.directory.all().cloned().map(|mut person| {
+            person.disabled |= person.id == id(name);
+            person
+        });
+        let directory = Directory::new(people.collect::<Vec<_>>());
+        *slot = Arc::new(Snapshot {
+            directory,
+            ..(**slot).clone()
+        });
+    }
+
+    pub(crate) async fn answer(&self, order: &Order, outcome: Outcome) {
+        let agent = Actor::Agent("db-eu".parse().unwrap());
+        self.broker
+            .record_outcome(order.spec.grant, order.seq, outcome, agent, self.now())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn request(&self, id: RequestId) -> AccessRequest {
+        self.store.request(id).await.unwrap().unwrap().value
+    }
+
+    pub(crate) async fn grant(&self, id: GrantId) -> Grant {
+        self.store.grant(id).await.unwrap().unwrap().value
+    }
+
+    pub(crate) async fn events(&self) -> Vec<AuditEvent> {
+        let records = self.store.audit(0, 1_000).await.unwrap();
+        records
+            .iter()
+            .map(|record| serde_json::from_str(&record.body).unwrap())
+            .collect()
+    }
+}
+
+pub(crate) fn id(name: &str) -> PrincipalId {
+    format!("{name}@example.com").parse().unwrap()
+}
+
+pub(crate) fn key(key: &str, fingerprint: &str) -> ClientKey {
+    ClientKey {
+        key: key.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+    }
+}
+
+pub(crate) fn finding(at: Timestamp) -> Finding {
+    Finding {
+        checked_at: at,
+        closed_at: at,
+        sessions_ended: 0,
+        summary: "gone".to_owned(),
+    }
+}
+
+fn snapshot() -> Snapshot {
+    let person = |name: &str, group: &str| Principal {
+        id: id(name),
+        display_name: name.to_owned(),
+        groups: [group.parse().unwrap()].into(),
+        disabled: false,
+    };
+    let resource = Resource {
+        id: "orders/postgres/shop".parse().unwrap(),
+        integration: "orders".parse().unwrap(),
+        kind: ResourceKind::Postgres,
+        native: "shop".to_owned(),
+        tags: BTreeMap::new(),
+    };
+    let scope = Scope {
+        name: "shop".parse().unwrap(),
+        integration: "orders".parse().unwrap(),
+        kind: None,
+        pattern: None,
+        tags: BTreeMap::new(),
+    };
+    Snapshot {
+        directory: Directory::new([
+            person("ana", "data"),
+            person("ben", "dba"),
+            person("dan", "dba"),
+            person("eve", "sales"),
+            person("audrey", "audit"),
+        ]),
+        policies: Policies {
+            scopes: [(scope.name.clone(), scope)].into(),
+            flows: [(flow().name, flow())].into(),
+        },
+        inventory: Inventory::new([resource]),
+        auditors: vec!["group:audit".parse().unwrap()],
+        ..Snapshot::default()
+    }
+}
+
+fn flow() -> AccessFlow {
+    AccessFlow {
+        name: "data-shop".parse().unwrap(),
+        requesters: vec!["group:data".parse().unwrap()],
+        access: vec![Access {
+            scope: "shop".parse().unwrap(),
+            permissions: vec!["select".parse().unwrap()],
+        }],
+        approval: ApprovalPolicy::Groups {
+            between: Need::All,
+            groups: vec![ApproverGroup {
+                name: "DBAs".to_owned(),
+                need: Need::Any,
+                of: vec!["group:dba".parse().unwrap()],
+            }],
+            request_timeout: "8h".parse().unwrap(),
+        },
+        duration: DurationRule {
+            default: "60s".parse().unwrap(),
+            max: "1h".parse().unwrap(),
+        },
+        justification: JustificationRule {
+            required: true,
+            ticket: None,
+        },
+    }
+}
+
+struct Settings(Mutex<Arc<Snapshot>>);
+
+impl Catalogue for Settings {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.lock().clone()
+    }
+}
+
+/// A clock that stands until a test moves it.
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    fn new() -> Self {
+        Self(AtomicI64::new(1_800_000_000))
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Different ids in one world and after a restart.
+struct Counter(AtomicU64, i64);
+
+impl Counter {
+    fn new(now: Timestamp) -> Self {
+        Self(AtomicU64::new(0), now.as_second())
+    }
+}
+
+impl Ids for Counter {
+    fn entropy(&self) -> Entropy {
+        let count = self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        let mut entropy = [0; 10];
+        entropy[..8].copy_from_slice(&count);
+        entropy[8..].copy_from_slice(&self.1.to_be_bytes()[6..]);
+        entropy
+    }
+}
+
+/// A place that notes its orders.
+#[derive(Default)]
+pub(crate) struct TestPlace {
+    orders: Mutex<Vec<Order>>,
+    away: AtomicBool,
+}
+
+impl TestPlace {
+    pub(crate) fn take(&self) -> Vec<Order> {
+        std::mem::take(&mut self.orders.lock())
+    }
+
+    pub(crate) fn take_one(&self) -> Order {
+        let mut orders = self.take();
+        assert_eq!(orders.len(), 1, "{orders:?}");
+        orders.remove(0)
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Placement for TestPlace {
+    fn ready(&self) -> Vec<IntegrationName> {
+        let here = !self.away.load(Ordering::SeqCst);
+        here.then(|| "orders".parse().unwrap())
+            .into_iter()
+            .collect()
+    }
+
+    async fn send(&self, order: Order) -> Result<(), NotPlaced> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(NotPlaced::AgentAway {
+                agent: "db-eu".to_owned(),
+            });
+        }
+        self.orders.lock().push(order);
+        Ok(())
+    }
+
+    fn credential_lifetime_seconds(&self, _: &GrantSpec, _: Timestamp) -> Option<u32> {
+        None
+    }
+
+    async fn credential(
+        &self,
+        _: &GrantSpec,
+        _: u64,
+        _: CredentialWish,
+        _: Timestamp,
+    ) -> Result<Credential, ConnectorError> {
+        Ok(Credential::Login {
+            user: "x".to_owned(),
+        })
+    }
+}
+
+struct NoMeter;
+
+impl Meter for NoMeter {
+    fn activated(&self, _: &Grant, _: Timestamp) {}
+    fn torn_down(&self, _: &Grant, _: &Finding) {}
+    fn teardown_failed(&self, _: &Grant) {}
+    fn refused(&self, _: &'static str) {}
+}
