@@ -117,16 +117,12 @@ impl Quorum {
         requester: &PrincipalId,
         directory: &Directory,
     ) -> BTreeSet<PrincipalId> {
-        self.groups
-            .iter()
-            .flat_map(|group| group.eligible(requester, directory))
-            .collect()
+        self.groups.iter().flat_map(|group| group.eligible(requester, directory)).collect()
     }
 
     /// Whether the request would be approved if everybody who may approve did.
     pub fn is_satisfiable(&self, requester: &PrincipalId, directory: &Directory) -> bool {
-        self.count(requester, &self.approvers(requester, directory), directory)
-            .approved
+        self.count(requester, &self.approvers(requester, directory), directory).approved
     }
 
     /// Counts the reviews. Only people who may approve *now* count: whoever was disabled or left
@@ -151,17 +147,10 @@ impl Quorum {
         yes: &BTreeSet<PrincipalId>,
         directory: &Directory,
     ) -> Tally {
-        let eligible: Vec<_> = self
-            .groups
-            .iter()
-            .map(|group| group.eligible(requester, directory))
-            .collect();
-        let slots: Vec<Vec<BTreeSet<PrincipalId>>> = self
-            .groups
-            .iter()
-            .zip(&eligible)
-            .map(|(group, who)| group.slots(who))
-            .collect();
+        let eligible: Vec<_> =
+            self.groups.iter().map(|group| group.eligible(requester, directory)).collect();
+        let slots: Vec<Vec<BTreeSet<PrincipalId>>> =
+            self.groups.iter().zip(&eligible).map(|(group, who)| group.slots(who)).collect();
         // Where all groups must agree, they share one pool of people; where one is enough, each
         // may count everybody.
         let filled: Vec<Vec<Option<PrincipalId>>> = match self.between {
@@ -191,12 +180,9 @@ impl FrozenGroup {
     fn eligible(&self, requester: &PrincipalId, directory: &Directory) -> BTreeSet<PrincipalId> {
         let mut who: BTreeSet<_> = match self.need {
             Need::Any => directory.resolve(&self.of),
-            Need::All => self
-                .everyone
-                .iter()
-                .filter(|id| directory.active(id).is_some())
-                .cloned()
-                .collect(),
+            Need::All => {
+                self.everyone.iter().filter(|id| directory.active(id).is_some()).cloned().collect()
+            }
         };
         who.remove(requester);
         who
@@ -233,13 +219,7 @@ impl FrozenGroup {
                 .cloned()
                 .collect()
         };
-        GroupTally {
-            name: self.name.clone(),
-            need: self.need,
-            satisfied,
-            approved_by,
-            waiting_for,
-        }
+        GroupTally { name: self.name.clone(), need: self.need, satisfied, approved_by, waiting_for }
     }
 }
 
@@ -266,9 +246,7 @@ fn place(
         if !tried.insert(person.clone()) {
             continue;
         }
-        let held = filled
-            .iter()
-            .position(|in_slot| in_slot.as_ref() == Some(person));
+        let held = filled.iter().position(|in_slot| in_slot.as_ref() == Some(person));
         if held.is_none_or(|other| place(other, slots, people, filled, tried)) {
             filled[slot] = Some(person.clone());
             return true;
@@ -322,9 +300,7 @@ mod tests {
     /// Whether these people's approvals are enough for Ana's request.
     fn check(between: Need, groups: &[ApproverGroup], yes: &[&str]) -> bool {
         let quorum = Quorum::freeze(between, groups, &id("ana"), &directory());
-        quorum
-            .tally(&id("ana"), &reviews(yes), &directory())
-            .approved
+        quorum.tally(&id("ana"), &reviews(yes), &directory()).approved
     }
 
     fn reviews(yes: &[&str]) -> Vec<Review> {
@@ -374,23 +350,11 @@ mod tests {
 
     #[test]
     fn an_approver_who_left_counts_no_longer() {
-        let quorum = Quorum::freeze(
-            Need::Any,
-            &[group("security", Need::Any)],
-            &id("ana"),
-            &directory(),
-        );
+        let quorum =
+            Quorum::freeze(Need::Any, &[group("security", Need::Any)], &id("ana"), &directory());
         let moved = Directory::new([person("carla", &["sales"]), person("both", &["security"])]);
-        assert!(
-            quorum
-                .tally(&id("ana"), &reviews(&["carla"]), &directory())
-                .approved
-        );
-        assert!(
-            !quorum
-                .tally(&id("ana"), &reviews(&["carla"]), &moved)
-                .approved
-        );
+        assert!(quorum.tally(&id("ana"), &reviews(&["carla"]), &directory()).approved);
+        assert!(!quorum.tally(&id("ana"), &reviews(&["carla"]), &moved).approved);
     }
 
     #[test]

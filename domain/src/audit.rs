@@ -160,14 +160,7 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// An event with no details yet.
     pub fn new(action: Action, actor: Actor, at: Timestamp) -> Self {
-        Self {
-            at,
-            action,
-            actor,
-            request: None,
-            grant: None,
-            details: BTreeMap::new(),
-        }
+        Self { at, action, actor, request: None, grant: None, details: BTreeMap::new() }
     }
 
     /// Says which request it belongs to.
@@ -285,10 +278,7 @@ pub struct ChainWalk {
 
 impl Default for ChainWalk {
     fn default() -> Self {
-        Self {
-            next: 1,
-            head: Hash::GENESIS,
-        }
+        Self { next: 1, head: Hash::GENESIS }
     }
 }
 
@@ -320,10 +310,7 @@ impl ChainWalk {
     /// Names the first missing record where the tail was cut off.
     pub fn finish(&self, records: u64, head: &str) -> Result<(), BrokenChain> {
         if self.records() != records {
-            return Err(BrokenChain {
-                seq: self.next,
-                reason: "it is missing",
-            });
+            return Err(BrokenChain { seq: self.next, reason: "it is missing" });
         }
         if self.head.to_string() != head {
             return Err(BrokenChain {
@@ -357,12 +344,7 @@ mod tests {
             .map(|(body, seq)| {
                 let prev_hash = head.to_string();
                 head = head.then(seq, body);
-                AuditRecord {
-                    seq,
-                    prev_hash,
-                    hash: head.to_string(),
-                    body: (*body).to_owned(),
-                }
+                AuditRecord { seq, prev_hash, hash: head.to_string(), body: (*body).to_owned() }
             })
             .collect()
     }
@@ -392,28 +374,17 @@ mod tests {
 
         let mut rehashed = chain(&["a", "b", "c"]);
         rehashed[1].body = "B".to_owned();
-        rehashed[1].hash = rehashed[0]
-            .hash
-            .parse::<Hash>()
-            .unwrap()
-            .then(2, "B")
-            .to_string();
+        rehashed[1].hash = rehashed[0].hash.parse::<Hash>().unwrap().then(2, "B").to_string();
         assert_eq!(walk(&rehashed).unwrap_err().seq, 3);
 
         let cut = chain(&["a", "b", "c"]);
-        let broken = walk(&cut[..2])
-            .unwrap()
-            .finish(3, &cut[2].hash)
-            .unwrap_err();
+        let broken = walk(&cut[..2]).unwrap().finish(3, &cut[2].hash).unwrap_err();
         assert_eq!(broken.seq, 3);
     }
 
     #[test]
     fn actions_have_stable_names() {
         assert_eq!(Action::GrantRevoked.to_string(), "grant.revoked");
-        assert_eq!(
-            serde_json::to_string(&Action::RequestCreated).unwrap(),
-            "\"request.created\""
-        );
+        assert_eq!(serde_json::to_string(&Action::RequestCreated).unwrap(), "\"request.created\"");
     }
 }

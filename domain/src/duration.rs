@@ -26,9 +26,7 @@ pub struct InvalidDuration {
 impl AccessDuration {
     /// A duration of so many seconds, if it lies between 1 second and 31 days.
     pub fn from_seconds(seconds: u32) -> Option<Self> {
-        (1..=LONGEST_SECONDS)
-            .contains(&seconds)
-            .then_some(Self { seconds })
+        (1..=LONGEST_SECONDS).contains(&seconds).then_some(Self { seconds })
     }
 
     /// Its length in seconds.
@@ -66,9 +64,7 @@ impl FromStr for AccessDuration {
     type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, InvalidDuration> {
-        let invalid = || InvalidDuration {
-            text: text.chars().take(80).collect(),
-        };
+        let invalid = || InvalidDuration { text: text.chars().take(80).collect() };
         let mut total = 0_u32;
         let mut number: Option<u32> = None;
         let mut largest_left = u32::MAX;
@@ -86,10 +82,7 @@ impl FromStr for AccessDuration {
                 _ => return Err(invalid()),
             };
             // Units go from large to small, each once: `30m1h` is more likely a slip than a wish.
-            let count = number
-                .take()
-                .filter(|_| unit < largest_left)
-                .ok_or_else(invalid)?;
+            let count = number.take().filter(|_| unit < largest_left).ok_or_else(invalid)?;
             largest_left = unit;
             total = count
                 .checked_mul(unit)

@@ -107,9 +107,7 @@ impl AccessFlow {
 
     /// Whether `principal` may ask through this flow now.
     pub fn admits(&self, principal: &PrincipalId, directory: &Directory) -> bool {
-        self.requesters
-            .iter()
-            .any(|subject| directory.matches(subject, principal))
+        self.requesters.iter().any(|subject| directory.matches(subject, principal))
     }
 }
 
@@ -128,11 +126,7 @@ impl Policies {
     pub fn permissions(&self, flow: &AccessFlow, resource: &Resource) -> Vec<PermissionName> {
         let mut offered = Vec::new();
         for access in &flow.access {
-            if !self
-                .scopes
-                .get(&access.scope)
-                .is_some_and(|scope| scope.contains(resource))
-            {
+            if !self.scopes.get(&access.scope).is_some_and(|scope| scope.contains(resource)) {
                 continue;
             }
             for permission in &access.permissions {

@@ -159,12 +159,7 @@ impl RevokeReason {
 
 impl Attempts {
     fn first(now: Timestamp) -> Self {
-        Self {
-            since: now,
-            failed: 0,
-            next_at: plus(now, ANSWER_PATIENCE),
-            last_error: None,
-        }
+        Self { since: now, failed: 0, next_at: plus(now, ANSWER_PATIENCE), last_error: None }
     }
 
     /// One more failed: 1 s, 2 s, 4 s … up to five minutes. The spread comes from the grant's own
@@ -172,24 +167,13 @@ impl Attempts {
     fn fail(&self, id: GrantId, error: &str, now: Timestamp) -> Self {
         let failed = self.failed.saturating_add(1);
         let pause = SignedDuration::from_secs(1_i64 << (failed - 1).min(9)).min(LONGEST_PAUSE);
-        let spread = id
-            .to_string()
-            .bytes()
-            .fold(0_i32, |sum, b| (sum * 31 + i32::from(b)) % 256);
+        let spread = id.to_string().bytes().fold(0_i32, |sum, b| (sum * 31 + i32::from(b)) % 256);
         let next_at = plus(now, pause + pause * spread / 1_024);
-        Self {
-            since: self.since,
-            failed,
-            next_at,
-            last_error: Some(error.to_owned()),
-        }
+        Self { since: self.since, failed, next_at, last_error: Some(error.to_owned()) }
     }
 
     fn again(&self, now: Timestamp) -> Self {
-        Self {
-            next_at: plus(now, ANSWER_PATIENCE),
-            ..self.clone()
-        }
+        Self { next_at: plus(now, ANSWER_PATIENCE), ..self.clone() }
     }
 }
 
@@ -256,10 +240,7 @@ impl Grant {
 
     /// Whether nothing more will happen to it.
     pub fn is_over(&self) -> bool {
-        matches!(
-            self.state,
-            GrantState::Revoked { .. } | GrantState::Failed { .. }
-        )
+        matches!(self.state, GrantState::Revoked { .. } | GrantState::Failed { .. })
     }
 
     /// Whether its teardown has failed so often that somebody should look.
@@ -272,10 +253,9 @@ impl Grant {
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             GrantState::Planned => Some(self.planned_at),
-            GrantState::Provisioning(attempts) => Some(
-                self.deadline
-                    .map_or(attempts.next_at, |end| end.min(attempts.next_at)),
-            ),
+            GrantState::Provisioning(attempts) => {
+                Some(self.deadline.map_or(attempts.next_at, |end| end.min(attempts.next_at)))
+            }
             GrantState::Active => self.deadline,
             GrantState::Revoking { attempts, .. } => Some(attempts.next_at),
             GrantState::Revoked { .. } | GrantState::Failed { .. } => None,
@@ -309,11 +289,7 @@ impl Grant {
                 return None;
             }
         };
-        Some(Order {
-            seq: self.seq,
-            action,
-            spec: self.spec()?,
-        })
+        Some(Order { seq: self.seq, action, spec: self.spec()? })
     }
 
     /// Does what is due: sends the first order, sends an unanswered or failed one again, or begins
@@ -362,12 +338,7 @@ impl Grant {
     }
 
     fn order_again(&self, state: GrantState) -> Transition<Self> {
-        Self {
-            seq: self.seq + 1,
-            state,
-            ..self.clone()
-        }
-        .ordered()
+        Self { seq: self.seq + 1, state, ..self.clone() }.ordered()
     }
 
     fn ordered(self) -> Transition<Self> {
@@ -394,11 +365,8 @@ impl Grant {
             RevokeReason::ProvisionFailed { error } => event.detail("error", error.as_str()),
             _ => event,
         };
-        self.order_again(GrantState::Revoking {
-            reason,
-            attempts: Attempts::first(now),
-        })
-        .record(event)
+        self.order_again(GrantState::Revoking { reason, attempts: Attempts::first(now) })
+            .record(event)
     }
 
     /// The connector says that the target has the permission.
@@ -415,21 +383,11 @@ impl Grant {
             return Err(self.stale(seq));
         };
         self.check_seq(seq)?;
-        let next = Self {
-            active_since: Some(now),
-            state: GrantState::Active,
-            ..self.clone()
-        };
-        let event = self
-            .event(Action::GrantActive, actor, now)
-            .detail("seq", seq);
-        let notice = self.notice(
-            "grant.active",
-            format!("{} on {} is active", self.permission, self.resource),
-        );
-        Ok(Transition::to(next)
-            .with(Effect::Notify(notice))
-            .record(event))
+        let next = Self { active_since: Some(now), state: GrantState::Active, ..self.clone() };
+        let event = self.event(Action::GrantActive, actor, now).detail("seq", seq);
+        let notice = self
+            .notice("grant.active", format!("{} on {} is active", self.permission, self.resource));
+        Ok(Transition::to(next).with(Effect::Notify(notice)).record(event))
     }
 
     /// The connector could not provision. What can pass by itself is tried again for two minutes;
@@ -455,15 +413,9 @@ impl Grant {
             .detail("attempt", attempts.failed + 1);
         if may_pass && now < plus(attempts.since, PROVISION_PATIENCE) {
             let state = GrantState::Provisioning(attempts.fail(self.id, error, now));
-            return Ok(Transition::to(Self {
-                state,
-                ..self.clone()
-            })
-            .record(event));
+            return Ok(Transition::to(Self { state, ..self.clone() }).record(event));
         }
-        let reason = RevokeReason::ProvisionFailed {
-            error: error.to_owned(),
-        };
+        let reason = RevokeReason::ProvisionFailed { error: error.to_owned() };
         let mut transition = self.begin_teardown(reason, &actor, now);
         transition.events.insert(0, event);
         Ok(transition)
@@ -486,23 +438,13 @@ impl Grant {
                     .event(Action::GrantRevoked, actor.clone(), now)
                     .detail("reason", reason.as_str())
                     .detail("finding", "nothing was ever sent to the target");
-                let state = GrantState::Revoked {
-                    reason,
-                    at: now,
-                    finding: None,
-                };
-                Ok(Transition::to(Self {
-                    state,
-                    ..self.clone()
-                })
-                .record(event))
+                let state = GrantState::Revoked { reason, at: now, finding: None };
+                Ok(Transition::to(Self { state, ..self.clone() }).record(event))
             }
             GrantState::Provisioning(_) | GrantState::Active => {
                 Ok(self.begin_teardown(reason, actor, now))
             }
-            _ => Err(Refusal::GrantNotActive {
-                state: self.state_name(),
-            }),
+            _ => Err(Refusal::GrantNotActive { state: self.state_name() }),
         }
     }
 
@@ -529,22 +471,13 @@ impl Grant {
             .detail("attempt", attempts.failed)
             .detail("next_at", attempts.next_at.to_string());
         let stuck = attempts.failed == STUCK_AFTER;
-        let state = GrantState::Revoking {
-            reason: reason.clone(),
-            attempts,
-        };
-        let transition = Transition::to(Self {
-            state,
-            ..self.clone()
-        })
-        .record(event);
+        let state = GrantState::Revoking { reason: reason.clone(), attempts };
+        let transition = Transition::to(Self { state, ..self.clone() }).record(event);
         if !stuck {
             return Ok(transition);
         }
-        let text = format!(
-            "teardown of {} on {} is stuck: {error}",
-            self.permission, self.resource
-        );
+        let text =
+            format!("teardown of {} on {} is stuck: {error}", self.permission, self.resource);
         Ok(transition.with(Effect::Notify(self.notice("grant.teardown_stuck", text))))
     }
 
@@ -567,13 +500,9 @@ impl Grant {
             _ => return Err(self.stale(seq)),
         };
         let (action, end) = match &reason {
-            RevokeReason::ProvisionFailed { error } => (
-                "failed",
-                GrantState::Failed {
-                    error: error.clone(),
-                    at: now,
-                },
-            ),
+            RevokeReason::ProvisionFailed { error } => {
+                ("failed", GrantState::Failed { error: error.clone(), at: now })
+            }
             _ => (
                 "revoked",
                 GrantState::Revoked {
@@ -585,11 +514,7 @@ impl Grant {
         };
         let event = self
             .event(
-                if action == "failed" {
-                    Action::GrantFailed
-                } else {
-                    Action::GrantRevoked
-                },
+                if action == "failed" { Action::GrantFailed } else { Action::GrantRevoked },
                 actor,
                 now,
             )
@@ -599,25 +524,16 @@ impl Grant {
             .detail("checked_at", finding.checked_at.to_string())
             .detail("closed_at", finding.closed_at.to_string());
         let event = match self.deadline.filter(|_| reason == RevokeReason::Expired) {
-            Some(deadline) => event.detail(
-                "late_ms",
-                finding.closed_at.duration_since(deadline).as_millis() as i64,
-            ),
+            Some(deadline) => event
+                .detail("late_ms", finding.closed_at.duration_since(deadline).as_millis() as i64),
             None => event,
         };
-        let text = format!(
-            "{} on {} has ended ({})",
-            self.permission,
-            self.resource,
-            reason.as_str()
-        );
+        let text =
+            format!("{} on {} has ended ({})", self.permission, self.resource, reason.as_str());
         let notice = self.notice(&format!("grant.{action}"), text);
-        Ok(Transition::to(Self {
-            state: end,
-            ..self.clone()
-        })
-        .with(Effect::Notify(notice))
-        .record(event))
+        Ok(Transition::to(Self { state: end, ..self.clone() })
+            .with(Effect::Notify(notice))
+            .record(event))
     }
 
     /// Notes, before the target is asked, that a credential is about to be handed out; where the
@@ -637,21 +553,14 @@ impl Grant {
         let over = self.is_past_deadline(now)
             || matches!(
                 &self.state,
-                GrantState::Revoked {
-                    reason: RevokeReason::Expired,
-                    ..
-                } | GrantState::Revoking {
-                    reason: RevokeReason::Expired,
-                    ..
-                }
+                GrantState::Revoked { reason: RevokeReason::Expired, .. }
+                    | GrantState::Revoking { reason: RevokeReason::Expired, .. }
             );
         if over {
             return Err(Refusal::GrantExpired);
         }
         if self.state != GrantState::Active {
-            return Err(Refusal::GrantNotActive {
-                state: self.state_name(),
-            });
+            return Err(Refusal::GrantNotActive { state: self.state_name() });
         }
         let next = Self {
             seq: self.seq + 1,
@@ -659,35 +568,22 @@ impl Grant {
             ..self.clone()
         };
         let event = self
-            .event(
-                Action::CredentialRequested,
-                Actor::Principal(by.clone()),
-                now,
-            )
+            .event(Action::CredentialRequested, Actor::Principal(by.clone()), now)
             .detail("seq", next.seq);
         Ok(Transition::to(next).record(event))
     }
 
     fn check_seq(&self, seq: u64) -> Result<(), Refusal> {
-        if seq == self.seq {
-            Ok(())
-        } else {
-            Err(self.stale(seq))
-        }
+        if seq == self.seq { Ok(()) } else { Err(self.stale(seq)) }
     }
 
     fn stale(&self, got: u64) -> Refusal {
-        Refusal::StaleOrder {
-            got,
-            current: self.seq,
-        }
+        Refusal::StaleOrder { got, current: self.seq }
     }
 
     /// An audit event about this grant.
     pub fn event(&self, action: Action, actor: Actor, at: Timestamp) -> AuditEvent {
-        AuditEvent::new(action, actor, at)
-            .request(self.request)
-            .grant(self.id)
+        AuditEvent::new(action, actor, at).request(self.request).grant(self.id)
     }
 
     fn notice(&self, event: &str, text: String) -> Notice {

@@ -75,14 +75,8 @@ fn from_plan_to_proof() {
     assert!(active.advance(at(64)).is_none());
 
     let ending = active.advance(at(65)).unwrap();
-    assert_eq!(
-        (order(&ending).action, order(&ending).seq),
-        (OrderAction::Revoke, 2)
-    );
-    let ended = ending
-        .state
-        .torn_down(2, finding(66), agent(), at(66))
-        .unwrap();
+    assert_eq!((order(&ending).action, order(&ending).seq), (OrderAction::Revoke, 2));
+    let ended = ending.state.torn_down(2, finding(66), agent(), at(66)).unwrap();
     assert!(ended.state.is_over());
     let proof = &ended.events[0];
     assert_eq!(proof.action, Action::GrantRevoked);
@@ -91,31 +85,17 @@ fn from_plan_to_proof() {
 
 #[test]
 fn the_agents_own_timer_may_be_first() {
-    let ended = active()
-        .torn_down(1, finding(60), agent(), at(60))
-        .unwrap()
-        .state;
-    assert!(matches!(
-        ended.state,
-        GrantState::Revoked {
-            reason: RevokeReason::Expired,
-            ..
-        }
-    ));
+    let ended = active().torn_down(1, finding(60), agent(), at(60)).unwrap().state;
+    assert!(matches!(ended.state, GrantState::Revoked { reason: RevokeReason::Expired, .. }));
 }
 
 #[test]
 fn a_stale_answer_changes_nothing() {
-    let revoking = active()
-        .revoke(RevokeReason::Released, &agent(), at(2))
-        .unwrap()
-        .state;
+    let revoking = active().revoke(RevokeReason::Released, &agent(), at(2)).unwrap().state;
     for refused in [
         revoking.provisioned(1, agent(), at(3)).unwrap_err(),
         revoking.provisioned(2, agent(), at(3)).unwrap_err(),
-        revoking
-            .teardown_failed(1, "late", agent(), at(3))
-            .unwrap_err(),
+        revoking.teardown_failed(1, "late", agent(), at(3)).unwrap_err(),
     ] {
         assert_eq!(refused.code(), "stale_order");
     }
@@ -123,40 +103,22 @@ fn a_stale_answer_changes_nothing() {
 
 #[test]
 fn what_never_was_sent_needs_no_teardown() {
-    let ended = planned()
-        .revoke(RevokeReason::Released, &agent(), at(1))
-        .unwrap();
+    let ended = planned().revoke(RevokeReason::Released, &agent(), at(1)).unwrap();
     assert!(ended.effects.is_empty());
-    assert!(matches!(
-        ended.state.state,
-        GrantState::Revoked { finding: None, .. }
-    ));
+    assert!(matches!(ended.state.state, GrantState::Revoked { finding: None, .. }));
 }
 
 #[test]
 fn a_target_that_is_down_is_tried_for_two_minutes_then_cleared() {
-    let grant = Grant {
-        duration: "1h".parse().unwrap(),
-        ..planned()
-    };
+    let grant = Grant { duration: "1h".parse().unwrap(), ..planned() };
     let grant = grant.advance(at(0)).unwrap().state;
-    let again = grant
-        .provision_failed(1, "down", true, agent(), at(1))
-        .unwrap()
-        .state;
+    let again = grant.provision_failed(1, "down", true, agent(), at(1)).unwrap().state;
     assert_eq!(again.state_name(), "provisioning");
     let order_again = again.advance(at(5)).unwrap();
     assert_eq!(order(&order_again).seq, 2);
-    let given_up = order_again
-        .state
-        .provision_failed(2, "down", true, agent(), at(121))
-        .unwrap();
+    let given_up = order_again.state.provision_failed(2, "down", true, agent(), at(121)).unwrap();
     assert_eq!(order(&given_up).action, OrderAction::Revoke);
-    let failed = given_up
-        .state
-        .torn_down(3, finding(122), agent(), at(122))
-        .unwrap()
-        .state;
+    let failed = given_up.state.torn_down(3, finding(122), agent(), at(122)).unwrap().state;
     assert!(matches!(failed.state, GrantState::Failed { .. }));
 }
 
@@ -166,20 +128,11 @@ fn a_teardown_that_fails_is_stuck_but_never_given_up() {
     let mut now = at(60);
     let mut told = 0;
     for attempt in 1..=40_u32 {
-        let failed = grant
-            .teardown_failed(grant.seq, "down", agent(), now)
-            .unwrap();
-        told += failed
-            .effects
-            .iter()
-            .filter(|e| matches!(e, Effect::Notify(_)))
-            .count();
+        let failed = grant.teardown_failed(grant.seq, "down", agent(), now).unwrap();
+        told += failed.effects.iter().filter(|e| matches!(e, Effect::Notify(_))).count();
         assert_eq!(failed.state.is_stuck(), attempt >= STUCK_AFTER);
         let next = failed.state.due_at().unwrap();
-        assert!(
-            next > now && next <= plus(now, LONGEST_PAUSE * 5 / 4),
-            "attempt {attempt}"
-        );
+        assert!(next > now && next <= plus(now, LONGEST_PAUSE * 5 / 4), "attempt {attempt}");
         now = next;
         let again = failed.state.advance(now).unwrap();
         assert_eq!(order(&again).action, OrderAction::Revoke);
@@ -193,28 +146,15 @@ fn credentials_only_while_active_and_only_for_their_owner() {
     let ana: PrincipalId = "ana@example.com".parse().unwrap();
     let eve: PrincipalId = "eve@example.com".parse().unwrap();
     let code = |grant: &Grant, who, now| {
-        grant
-            .credential_requested(who, None, at(now))
-            .map(|_| ())
-            .map_err(|e| e.code())
+        grant.credential_requested(who, None, at(now)).map(|_| ()).map_err(|e| e.code())
     };
     assert_eq!(code(&active(), &ana, 2), Ok(()));
     assert_eq!(code(&active(), &eve, 2), Err("not_the_requester"));
     assert_eq!(code(&provisioning(), &ana, 2), Err("grant_not_active"));
     assert_eq!(code(&active(), &ana, 60), Err("grant_expired"));
-    let until = active()
-        .credential_requested(&ana, Some(at(900)), at(2))
-        .unwrap()
-        .state;
-    let later = until
-        .credential_requested(&ana, Some(at(800)), at(3))
-        .unwrap()
-        .state;
-    assert_eq!(
-        later.credentials_until,
-        Some(at(900)),
-        "the latest end counts"
-    );
+    let until = active().credential_requested(&ana, Some(at(900)), at(2)).unwrap().state;
+    let later = until.credential_requested(&ana, Some(at(800)), at(3)).unwrap().state;
+    assert_eq!(later.credentials_until, Some(at(900)), "the latest end counts");
 }
 
 #[derive(Debug, Clone)]
@@ -250,16 +190,12 @@ fn apply(grant: &Grant, event: &Event, now: Timestamp) -> Option<Transition<Gran
         Event::Pass(_) => None,
         Event::Advance => grant.advance(now),
         Event::Provisioned(back) => grant.provisioned(seq(*back), agent(), now).ok(),
-        Event::ProvisionFailed(back, may_pass) => grant
-            .provision_failed(seq(*back), "x", *may_pass, agent(), now)
-            .ok(),
+        Event::ProvisionFailed(back, may_pass) => {
+            grant.provision_failed(seq(*back), "x", *may_pass, agent(), now).ok()
+        }
         Event::Revoke => grant.revoke(RevokeReason::Released, &agent(), now).ok(),
         Event::TornDown(back) => {
-            let finding = Finding {
-                checked_at: now,
-                closed_at: now,
-                ..finding(0)
-            };
+            let finding = Finding { checked_at: now, closed_at: now, ..finding(0) };
             grant.torn_down(seq(*back), finding, agent(), now).ok()
         }
         Event::TeardownFailed(back) => grant.teardown_failed(seq(*back), "x", agent(), now).ok(),

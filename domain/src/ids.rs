@@ -132,10 +132,7 @@ mod tests {
     fn a_grant_id_is_a_legal_role_session_name() {
         let name = GrantId::new(at(1_700_000_000_000), [0xab; 10]).to_string();
         assert!((2..=64).contains(&name.len()));
-        assert!(
-            name.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
-        );
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)));
     }
 
     #[test]

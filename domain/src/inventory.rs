@@ -72,9 +72,7 @@ pub struct Inventory {
 impl Inventory {
     /// An inventory of these resources.
     pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
-        Self {
-            resources: resources.into_iter().map(|r| (r.id.clone(), r)).collect(),
-        }
+        Self { resources: resources.into_iter().map(|r| (r.id.clone(), r)).collect() }
     }
 
     /// The resource of that id.

@@ -72,10 +72,7 @@ macro_rules! name_type {
 /// Lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit, 1 to 63 bytes.
 fn is_slug(text: &str) -> bool {
     (1..=63).contains(&text.len())
-        && text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         && text.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
         })
@@ -149,14 +146,9 @@ mod tests {
         for good in ["ana@example.com", "ci-deploy", "o.b+x@example.com"] {
             assert!(good.parse::<PrincipalId>().is_ok(), "{good}");
         }
-        for bad in [
-            "a",
-            "Ana@example.com",
-            "a,b@example.com",
-            "aws:root",
-            "ana @x",
-            &"x".repeat(65),
-        ] {
+        for bad in
+            ["a", "Ana@example.com", "a,b@example.com", "aws:root", "ana @x", &"x".repeat(65)]
+        {
             assert!(bad.parse::<PrincipalId>().is_err(), "{bad}");
         }
     }
@@ -181,10 +173,6 @@ mod tests {
     #[test]
     fn an_error_names_the_rule() {
         let error = "A B".parse::<GroupName>().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("'A B' is not a group name: use 1 to 63")
-        );
+        assert!(error.to_string().contains("'A B' is not a group name: use 1 to 63"));
     }
 }

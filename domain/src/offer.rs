@@ -26,20 +26,13 @@ pub fn offers<'a>(
     policies: &'a Policies,
     directory: &Directory,
 ) -> Vec<Offer<'a>> {
-    let flows: Vec<_> = policies
-        .flows
-        .values()
-        .filter(|flow| flow.admits(person, directory))
-        .collect();
+    let flows: Vec<_> =
+        policies.flows.values().filter(|flow| flow.admits(person, directory)).collect();
     let mut offers = Vec::new();
     for resource in inventory.iter() {
         for flow in &flows {
             for permission in policies.permissions(flow, resource) {
-                offers.push(Offer {
-                    resource,
-                    permission,
-                    flow,
-                });
+                offers.push(Offer { resource, permission, flow });
             }
         }
     }
@@ -64,29 +57,20 @@ pub fn choose_flow<'a>(
         .filter(|flow| {
             wanted.iter().all(|(resource, permission)| {
                 let offered = policies.permissions(flow, resource);
-                permission.map_or(!offered.is_empty(), |permission| {
-                    offered.contains(permission)
-                })
+                permission.map_or(!offered.is_empty(), |permission| offered.contains(permission))
             })
         })
         .collect();
     match fits.as_slice() {
-        [] => Err(Refusal::NoFlow {
-            principal: person.clone(),
-        }),
+        [] => Err(Refusal::NoFlow { principal: person.clone() }),
         [only] => Ok(only),
-        _ => Err(Refusal::FlowAmbiguous {
-            flows: fits.iter().map(|f| f.name.clone()).collect(),
-        }),
+        _ => Err(Refusal::FlowAmbiguous { flows: fits.iter().map(|f| f.name.clone()).collect() }),
     }
 }
 
 /// A policy in words: `automatic`, or `any of DBAs (user:…) and all of Security (group:…)`.
 pub fn describe(policy: &ApprovalPolicy) -> String {
-    let ApprovalPolicy::Groups {
-        between, groups, ..
-    } = policy
-    else {
+    let ApprovalPolicy::Groups { between, groups, .. } = policy else {
         return "automatic".to_owned();
     };
     let groups: Vec<_> = groups

@@ -91,9 +91,7 @@ pub struct Directory {
 impl Directory {
     /// A directory of these principals; the last of one name wins.
     pub fn new(principals: impl IntoIterator<Item = Principal>) -> Self {
-        Self {
-            principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect(),
-        }
+        Self { principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect() }
     }
 
     /// The principal of that name, if it is known and not disabled.
@@ -149,11 +147,7 @@ pub(crate) mod tests {
         let directory = Directory::new([person("ana", &["dba"]), ben]);
         let dba = Subject::Group("dba".parse().unwrap());
         assert_eq!(directory.resolve([&dba]).len(), 1);
-        assert!(
-            directory
-                .active(&"ben@example.com".parse().unwrap())
-                .is_none()
-        );
+        assert!(directory.active(&"ben@example.com".parse().unwrap()).is_none());
     }
 
     #[test]
@@ -161,13 +155,7 @@ pub(crate) mod tests {
         for text in ["user:ana@example.com", "group:data"] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
-        assert!(
-            "data"
-                .parse::<Subject>()
-                .unwrap_err()
-                .to_string()
-                .contains("user:NAME")
-        );
+        assert!("data".parse::<Subject>().unwrap_err().to_string().contains("user:NAME"));
         assert!("group:Data".parse::<Subject>().is_err());
     }
 }

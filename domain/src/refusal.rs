@@ -142,39 +142,20 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotARequester { principal, flow } => {
-                write!(
-                    f,
-                    "{principal} is not among the requesters of the flow {flow}"
-                )
+                write!(f, "{principal} is not among the requesters of the flow {flow}")
             }
             Self::OutOfScope { resource, flow } => {
                 write!(f, "no scope of the flow {flow} contains {resource}")
             }
-            Self::PermissionNotOffered {
-                permission,
-                resource,
-                offered,
-            } => {
-                write!(
-                    f,
-                    "{permission} is not offered on {resource}; on offer: {}",
-                    list(offered)
-                )
+            Self::PermissionNotOffered { permission, resource, offered } => {
+                write!(f, "{permission} is not offered on {resource}; on offer: {}", list(offered))
             }
             Self::PermissionAmbiguous { resource, offered } => {
-                write!(
-                    f,
-                    "say which permission you want on {resource}: {}",
-                    list(offered)
-                )
+                write!(f, "say which permission you want on {resource}: {}", list(offered))
             }
             Self::NoFlow { principal } => write!(f, "no access flow gives {principal} this access"),
             Self::FlowAmbiguous { flows } => {
-                write!(
-                    f,
-                    "more than one flow gives this access; name one of: {}",
-                    list(flows)
-                )
+                write!(f, "more than one flow gives this access; name one of: {}", list(flows))
             }
             Self::DurationTooLong { asked, max } => {
                 write!(f, "{asked} is longer than this flow's maximum of {max}")
@@ -185,10 +166,7 @@ impl fmt::Display for Refusal {
             }
             Self::TicketMismatch { pattern } => write!(f, "the ticket does not match {pattern}"),
             Self::ApprovalUnsatisfiable { flow } => {
-                write!(
-                    f,
-                    "too few people could approve this: see the approver groups of {flow}"
-                )
+                write!(f, "too few people could approve this: see the approver groups of {flow}")
             }
             Self::OwnRequest => f.write_str("nobody decides on their own request"),
             Self::NotAnApprover => f.write_str("you are not among this request's approvers"),
@@ -200,10 +178,7 @@ impl fmt::Display for Refusal {
             Self::GrantNotActive { state } => write!(f, "the grant is {state}, not active"),
             Self::GrantExpired => f.write_str("the grant's time is over"),
             Self::StaleOrder { got, current } => {
-                write!(
-                    f,
-                    "order {got} is stale: the newest for this grant is {current}"
-                )
+                write!(f, "order {got} is stale: the newest for this grant is {current}")
             }
         }
     }
@@ -213,9 +188,5 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
     if items.is_empty() {
         return "nothing".to_owned();
     }
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

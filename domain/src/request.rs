@@ -152,19 +152,12 @@ pub fn submit(
         .iter()
         .map(|(grant, resource, permission)| {
             let permission = choose(flow, resource, permission.as_ref(), policies)?;
-            Ok(RequestItem {
-                grant: *grant,
-                resource: (*resource).clone(),
-                permission,
-            })
+            Ok(RequestItem { grant: *grant, resource: (*resource).clone(), permission })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
     let duration = wish.duration.unwrap_or(flow.duration.default);
     if duration > flow.duration.max {
-        return Err(Refusal::DurationTooLong {
-            asked: duration,
-            max: flow.duration.max,
-        });
+        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
     }
     check_justification(flow, wish.reason, wish.ticket)?;
 
@@ -184,30 +177,21 @@ pub fn submit(
         state: RequestState::Pending,
     };
     let created = request.created_event(now);
-    let ApprovalPolicy::Groups {
-        between,
-        groups,
-        request_timeout,
-    } = &flow.approval
-    else {
+    let ApprovalPolicy::Groups { between, groups, request_timeout } = &flow.approval else {
         let mut approved = request.approved(Vec::new(), now);
         approved.events.insert(0, created);
         return Ok(approved);
     };
     let quorum = Quorum::freeze(*between, groups, wish.requester, directory);
     if !quorum.is_satisfiable(wish.requester, directory) {
-        return Err(Refusal::ApprovalUnsatisfiable {
-            flow: flow.name.clone(),
-        });
+        return Err(Refusal::ApprovalUnsatisfiable { flow: flow.name.clone() });
     }
     let approvers = quorum.approvers(wish.requester, directory);
     request.quorum = Some(quorum);
     request.lapses_at = Some(request_timeout.after(now));
     let text = format!("{} asks for {}", request.requester, request.summary());
     let notice = request.notice("request.created", approvers, text);
-    Ok(Transition::to(request)
-        .with(Effect::Notify(notice))
-        .record(created))
+    Ok(Transition::to(request).with(Effect::Notify(notice)).record(created))
 }
 
 /// The permission to grant: the one that was named, or the only one on offer.
@@ -219,10 +203,9 @@ fn choose(
 ) -> Result<PermissionName, Refusal> {
     let offered = policies.permissions(flow, resource);
     match (named, offered.as_slice()) {
-        (_, []) => Err(Refusal::OutOfScope {
-            resource: resource.id.clone(),
-            flow: flow.name.clone(),
-        }),
+        (_, []) => {
+            Err(Refusal::OutOfScope { resource: resource.id.clone(), flow: flow.name.clone() })
+        }
         (Some(permission), _) if offered.contains(permission) => Ok(permission.clone()),
         (Some(permission), _) => Err(Refusal::PermissionNotOffered {
             permission: permission.clone(),
@@ -230,10 +213,7 @@ fn choose(
             offered,
         }),
         (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(Refusal::PermissionAmbiguous {
-            resource: resource.id.clone(),
-            offered,
-        }),
+        (None, _) => Err(Refusal::PermissionAmbiguous { resource: resource.id.clone(), offered }),
     }
 }
 
@@ -249,19 +229,11 @@ fn check_justification(
         return Ok(());
     };
     let Some(ticket) = ticket else {
-        return Err(Refusal::TicketRequired {
-            pattern: pattern.clone(),
-        });
+        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
     };
     // A pattern that does not compile is refused when the flow is read; here it matches nothing.
     let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
-    if matches {
-        Ok(())
-    } else {
-        Err(Refusal::TicketMismatch {
-            pattern: pattern.clone(),
-        })
-    }
+    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
 }
 
 impl AccessRequest {
@@ -280,16 +252,12 @@ impl AccessRequest {
 
     /// Whether nothing more will happen to it.
     pub fn is_over(&self) -> bool {
-        !matches!(
-            self.state,
-            RequestState::Pending | RequestState::Approved | RequestState::Active
-        )
+        !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
     }
 
     /// When it lapses if nobody decides; none where it waits for nobody.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.lapses_at
-            .filter(|_| self.state == RequestState::Pending)
+        self.lapses_at.filter(|_| self.state == RequestState::Pending)
     }
 
     /// What is asked for, in a few words.
@@ -304,20 +272,17 @@ impl AccessRequest {
 
     /// How the approvals stand; none where the policy is automatic.
     pub fn tally(&self, directory: &Directory) -> Option<Tally> {
-        self.quorum
-            .as_ref()
-            .map(|q| q.tally(&self.requester, &self.reviews, directory))
+        self.quorum.as_ref().map(|q| q.tally(&self.requester, &self.reviews, directory))
     }
 
     /// Whether `person` could decide on it now.
     pub fn waits_for(&self, person: &PrincipalId, directory: &Directory) -> bool {
         self.state == RequestState::Pending
             && !self.reviews.iter().any(|review| review.by == *person)
-            && self.quorum.as_ref().is_some_and(|quorum| {
-                quorum
-                    .approvers(&self.requester, directory)
-                    .contains(person)
-            })
+            && self
+                .quorum
+                .as_ref()
+                .is_some_and(|quorum| quorum.approvers(&self.requester, directory).contains(person))
     }
 
     /// Somebody decides.
@@ -335,27 +300,19 @@ impl AccessRequest {
         }
         // Whoever has no say learns nothing of how the request stands.
         let quorum = self.quorum.as_ref().ok_or(Refusal::NotAnApprover)?;
-        if !quorum
-            .approvers(&self.requester, directory)
-            .contains(&review.by)
-        {
+        if !quorum.approvers(&self.requester, directory).contains(&review.by) {
             return Err(Refusal::NotAnApprover);
         }
         if self.reviews.iter().any(|earlier| earlier.by == review.by) {
             return Err(Refusal::AlreadyReviewed);
         }
         if self.state != RequestState::Pending {
-            return Err(Refusal::AlreadyDecided {
-                state: self.state_name(),
-            });
+            return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         if self.lapses_at.is_some_and(|lapses| lapses <= now) {
             return Err(Refusal::RequestLapsed);
         }
-        let said = review
-            .comment
-            .as_deref()
-            .is_some_and(|comment| !comment.trim().is_empty());
+        let said = review.comment.as_deref().is_some_and(|comment| !comment.trim().is_empty());
         if review.verdict == Verdict::Deny && !said {
             return Err(Refusal::CommentRequired);
         }
@@ -371,24 +328,15 @@ impl AccessRequest {
             event.action = Action::RequestDenied;
             let text = format!("{} denied {}", review.by, self.summary());
             next.state = RequestState::Denied;
-            let notice = next.notice(
-                "request.denied",
-                BTreeSet::from([self.requester.clone()]),
-                text,
-            );
-            return Ok(Transition::to(next)
-                .with(Effect::Notify(notice))
-                .record(event));
+            let notice =
+                next.notice("request.denied", BTreeSet::from([self.requester.clone()]), text);
+            return Ok(Transition::to(next).with(Effect::Notify(notice)).record(event));
         }
         let tally = quorum.tally(&self.requester, &next.reviews, directory);
         if !tally.approved {
             return Ok(Transition::to(next).record(event));
         }
-        let voices = tally
-            .groups
-            .into_iter()
-            .flat_map(|group| group.approved_by)
-            .collect();
+        let voices = tally.groups.into_iter().flat_map(|group| group.approved_by).collect();
         let mut approved = next.approved(voices, now);
         approved.events.insert(0, event);
         Ok(approved)
@@ -403,9 +351,7 @@ impl AccessRequest {
             return Err(Refusal::NotTheRequester);
         }
         if self.state != RequestState::Pending {
-            return Err(Refusal::AlreadyDecided {
-                state: self.state_name(),
-            });
+            return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         Ok(self.close(
             RequestState::Cancelled,
@@ -422,27 +368,16 @@ impl AccessRequest {
             return None;
         }
         if !self.flow.admits(&self.requester, directory) {
-            let mut closed = self.close(
-                RequestState::Cancelled,
-                Action::RequestCancelled,
-                Actor::Broker,
-                now,
-            );
+            let mut closed =
+                self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Broker, now);
             for event in &mut closed.events {
-                event
-                    .details
-                    .insert("reason".to_owned(), "requester-left".into());
+                event.details.insert("reason".to_owned(), "requester-left".into());
             }
             return Some(closed);
         }
-        self.due_at().filter(|due| *due <= now).map(|_| {
-            self.close(
-                RequestState::Lapsed,
-                Action::RequestLapsed,
-                Actor::Broker,
-                now,
-            )
-        })
+        self.due_at()
+            .filter(|due| *due <= now)
+            .map(|_| self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now))
     }
 
     fn close(
@@ -453,19 +388,11 @@ impl AccessRequest {
         now: Timestamp,
     ) -> Transition<Self> {
         let event = self.event(action, actor, now);
-        let next = Self {
-            state,
-            ..self.clone()
-        };
+        let next = Self { state, ..self.clone() };
         let text = format!("{}: {}", next.state_name(), self.summary());
-        let notice = next.notice(
-            &action.to_string(),
-            BTreeSet::from([self.requester.clone()]),
-            text,
-        );
-        Transition::to(next)
-            .with(Effect::Notify(notice))
-            .record(event)
+        let notice =
+            next.notice(&action.to_string(), BTreeSet::from([self.requester.clone()]), text);
+        Transition::to(next).with(Effect::Notify(notice)).record(event)
     }
 
     /// Follows its grants: active with the first, ended with the last. Nothing where that is told
@@ -480,39 +407,23 @@ impl AccessRequest {
                 .event(Action::RequestEnded, Actor::Broker, now)
                 .detail("reason", serde_json::to_value(reason).unwrap_or_default());
             let state = RequestState::Ended { reason, at: now };
-            return Some(
-                Transition::to(Self {
-                    state,
-                    ..self.clone()
-                })
-                .record(event),
-            );
+            return Some(Transition::to(Self { state, ..self.clone() }).record(event));
         }
         let begun = grants.iter().any(|grant| grant.active_since.is_some());
-        (begun && self.state == RequestState::Approved).then(|| {
-            Transition::to(Self {
-                state: RequestState::Active,
-                ..self.clone()
-            })
-        })
+        (begun && self.state == RequestState::Approved)
+            .then(|| Transition::to(Self { state: RequestState::Active, ..self.clone() }))
     }
 
     fn approved(self, voices: Vec<PrincipalId>, now: Timestamp) -> Transition<Self> {
-        let next = Self {
-            state: RequestState::Approved,
-            ..self
-        };
+        let next = Self { state: RequestState::Approved, ..self };
         let voices: Vec<_> = voices.iter().map(ToString::to_string).collect();
         let event = next
             .event(Action::RequestApproved, Actor::Broker, now)
             .detail("approved_by", voices)
             .detail("automatic", next.quorum.is_none());
         let text = format!("approved: {}", next.summary());
-        let notice = next.notice(
-            "request.approved",
-            BTreeSet::from([next.requester.clone()]),
-            text,
-        );
+        let notice =
+            next.notice("request.approved", BTreeSet::from([next.requester.clone()]), text);
         let grants: Vec<_> = next
             .items
             .iter()
@@ -530,9 +441,7 @@ impl AccessRequest {
                 Effect::Plan(Grant::plan(plan, now))
             })
             .collect();
-        let transition = Transition::to(next)
-            .with(Effect::Notify(notice))
-            .record(event);
+        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
         grants.into_iter().fold(transition, Transition::with)
     }
 
@@ -543,11 +452,7 @@ impl AccessRequest {
             .map(|item| format!("{} on {}", item.permission, item.resource.id))
             .collect();
         let event = self
-            .event(
-                Action::RequestCreated,
-                Actor::Principal(self.requester.clone()),
-                now,
-            )
+            .event(Action::RequestCreated, Actor::Principal(self.requester.clone()), now)
             .detail("flow", self.flow.name.to_string())
             .detail("flow_version", self.flow_version.as_str())
             .detail("items", items)
@@ -567,13 +472,7 @@ impl AccessRequest {
     }
 
     fn notice(&self, event: &str, to: BTreeSet<PrincipalId>, text: String) -> Notice {
-        Notice {
-            event: event.to_owned(),
-            request: self.id,
-            grant: None,
-            to,
-            text,
-        }
+        Notice { event: event.to_owned(), request: self.id, grant: None, to, text }
     }
 }
 
@@ -588,10 +487,7 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         .collect();
     if reasons.iter().all(|reason| *reason == "failed") {
         EndReason::Failed
-    } else if reasons
-        .iter()
-        .any(|reason| matches!(*reason, "revoked" | "requester-left"))
-    {
+    } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
         EndReason::Revoked
     } else if reasons.contains(&"released") {
         EndReason::Released

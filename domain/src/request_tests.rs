@@ -62,14 +62,8 @@ fn flow() -> AccessFlow {
             }],
             request_timeout: "8h".parse().unwrap(),
         },
-        duration: DurationRule {
-            default: "30m".parse().unwrap(),
-            max: "1h".parse().unwrap(),
-        },
-        justification: JustificationRule {
-            required: true,
-            ticket: Some(r"^OPS-\d+$".to_owned()),
-        },
+        duration: DurationRule { default: "30m".parse().unwrap(), max: "1h".parse().unwrap() },
+        justification: JustificationRule { required: true, ticket: Some(r"^OPS-\d+$".to_owned()) },
     }
 }
 
@@ -115,9 +109,7 @@ impl Default for Wish {
 
 fn ask(wish: &Wish) -> Result<Transition<AccessRequest>, Refusal> {
     let resource = resource(wish.native);
-    let permission = wish
-        .permission
-        .map(|permission| permission.parse().unwrap());
+    let permission = wish.permission.map(|permission| permission.parse().unwrap());
     let submission = Submission {
         id: RequestId::new(at(0), [1; 10]),
         requester: &id(wish.who),
@@ -135,12 +127,7 @@ fn pending() -> AccessRequest {
 }
 
 fn review(by: &str, verdict: Verdict, seconds: i64) -> Review {
-    Review {
-        by: id(by),
-        verdict,
-        comment: Some("seen".to_owned()),
-        at: at(seconds),
-    }
+    Review { by: id(by), verdict, comment: Some("seen".to_owned()), at: at(seconds) }
 }
 
 fn planned(transition: &Transition<AccessRequest>) -> Vec<Grant> {
@@ -160,19 +147,14 @@ fn asks_its_approvers_and_plans_nothing() {
     assert_eq!(asked.state.state, RequestState::Pending);
     assert_eq!(asked.state.duration.to_string(), "30m");
     assert!(planned(&asked).is_empty());
-    let Effect::Notify(notice) = &asked.effects[0] else {
-        panic!("{:?}", asked.effects)
-    };
+    let Effect::Notify(notice) = &asked.effects[0] else { panic!("{:?}", asked.effects) };
     assert_eq!(notice.to, [id("ben"), id("dan")].into());
 }
 
 #[test]
 fn an_automatic_flow_approves_at_once() {
     let wish = Wish {
-        flow: AccessFlow {
-            approval: ApprovalPolicy::Automatic,
-            ..flow()
-        },
+        flow: AccessFlow { approval: ApprovalPolicy::Automatic, ..flow() },
         ..Wish::default()
     };
     let asked = ask(&wish).unwrap();
@@ -207,13 +189,7 @@ fn refuses_what_nobody_could_approve() {
         }],
         request_timeout: "8h".parse().unwrap(),
     };
-    let wish = Wish {
-        flow: AccessFlow {
-            approval: alone,
-            ..flow()
-        },
-        ..Wish::default()
-    };
+    let wish = Wish { flow: AccessFlow { approval: alone, ..flow() }, ..Wish::default() };
     assert_eq!(ask(&wish).unwrap_err().code(), "approval_unsatisfiable");
 }
 
@@ -223,27 +199,16 @@ fn two_permissions_on_offer_must_be_told_apart() {
         scope: "shop".parse().unwrap(),
         permissions: vec!["select".parse().unwrap(), "full".parse().unwrap()],
     }];
-    let wish = Wish {
-        flow: AccessFlow { access, ..flow() },
-        ..Wish::default()
-    };
+    let wish = Wish { flow: AccessFlow { access, ..flow() }, ..Wish::default() };
     assert_eq!(ask(&wish).unwrap_err().code(), "permission_ambiguous");
-    let named = Wish {
-        permission: Some("full"),
-        ..wish
-    };
-    assert_eq!(
-        ask(&named).unwrap().state.items[0].permission.as_str(),
-        "full"
-    );
+    let named = Wish { permission: Some("full"), ..wish };
+    assert_eq!(ask(&named).unwrap().state.items[0].permission.as_str(), "full");
 }
 
 #[test]
 fn an_approval_plans_the_grants_that_were_frozen() {
     let request = pending();
-    let approved = request
-        .review(review("ben", Verdict::Approve, 5), &directory())
-        .unwrap();
+    let approved = request.review(review("ben", Verdict::Approve, 5), &directory()).unwrap();
     assert_eq!(approved.state.state, RequestState::Approved);
     assert_eq!(planned(&approved)[0].id, request.items[0].grant);
 }
@@ -252,49 +217,22 @@ fn an_approval_plans_the_grants_that_were_frozen() {
 fn refuses_reviews_that_do_not_count() {
     let request = pending();
     let code = |request: &AccessRequest, review| {
-        request
-            .review(review, &directory())
-            .map(|_| ())
-            .unwrap_err()
-            .code()
+        request.review(review, &directory()).map(|_| ()).unwrap_err().code()
     };
-    assert_eq!(
-        code(&request, review("ana", Verdict::Approve, 1)),
-        "own_request"
-    );
-    assert_eq!(
-        code(&request, review("eve", Verdict::Approve, 1)),
-        "not_an_approver"
-    );
-    assert_eq!(
-        code(&request, review("ben", Verdict::Approve, 8 * 3_600)),
-        "request_lapsed"
-    );
-    let silent = Review {
-        comment: None,
-        ..review("ben", Verdict::Deny, 1)
-    };
+    assert_eq!(code(&request, review("ana", Verdict::Approve, 1)), "own_request");
+    assert_eq!(code(&request, review("eve", Verdict::Approve, 1)), "not_an_approver");
+    assert_eq!(code(&request, review("ben", Verdict::Approve, 8 * 3_600)), "request_lapsed");
+    let silent = Review { comment: None, ..review("ben", Verdict::Deny, 1) };
     assert_eq!(code(&request, silent), "comment_required");
 
-    let decided = request
-        .review(review("ben", Verdict::Approve, 1), &directory())
-        .unwrap()
-        .state;
-    assert_eq!(
-        code(&decided, review("ben", Verdict::Deny, 2)),
-        "already_reviewed"
-    );
-    assert_eq!(
-        code(&decided, review("dan", Verdict::Approve, 2)),
-        "already_decided"
-    );
+    let decided = request.review(review("ben", Verdict::Approve, 1), &directory()).unwrap().state;
+    assert_eq!(code(&decided, review("ben", Verdict::Deny, 2)), "already_reviewed");
+    assert_eq!(code(&decided, review("dan", Verdict::Approve, 2)), "already_decided");
 }
 
 #[test]
 fn one_denial_is_enough() {
-    let denied = pending()
-        .review(review("dan", Verdict::Deny, 1), &directory())
-        .unwrap();
+    let denied = pending().review(review("dan", Verdict::Deny, 1), &directory()).unwrap();
     assert_eq!(denied.state.state, RequestState::Denied);
     assert!(planned(&denied).is_empty());
 }
@@ -310,56 +248,28 @@ fn lapses_and_follows_leavers() {
         person.disabled = person.id == id("ana");
         person
     }));
-    assert_eq!(
-        request.advance(&left, at(1)).unwrap().state.state,
-        RequestState::Cancelled
-    );
+    assert_eq!(request.advance(&left, at(1)).unwrap().state.state, RequestState::Cancelled);
 }
 
 #[test]
 fn only_its_requester_withdraws_it() {
     let request = pending();
-    assert_eq!(
-        request.cancel(&id("ben"), at(1)).unwrap_err().code(),
-        "not_the_requester"
-    );
-    assert_eq!(
-        request.cancel(&id("ana"), at(1)).unwrap().state.state,
-        RequestState::Cancelled
-    );
+    assert_eq!(request.cancel(&id("ben"), at(1)).unwrap_err().code(), "not_the_requester");
+    assert_eq!(request.cancel(&id("ana"), at(1)).unwrap().state.state, RequestState::Cancelled);
 }
 
 #[test]
 fn follows_its_grants_to_the_end() {
-    let approved = pending()
-        .review(review("ben", Verdict::Approve, 1), &directory())
-        .unwrap();
+    let approved = pending().review(review("ben", Verdict::Approve, 1), &directory()).unwrap();
     let mut grant = planned(&approved).remove(0);
     let request = approved.state;
-    assert!(
-        request
-            .follow(std::slice::from_ref(&grant), at(2))
-            .is_none()
-    );
+    assert!(request.follow(std::slice::from_ref(&grant), at(2)).is_none());
     grant.active_since = Some(at(2));
-    let active = request
-        .follow(std::slice::from_ref(&grant), at(2))
-        .unwrap()
-        .state;
+    let active = request.follow(std::slice::from_ref(&grant), at(2)).unwrap().state;
     assert_eq!(active.state, RequestState::Active);
-    grant.state = GrantState::Revoked {
-        reason: RevokeReason::Released,
-        at: at(3),
-        finding: None,
-    };
+    grant.state = GrantState::Revoked { reason: RevokeReason::Released, at: at(3), finding: None };
     let ended = active.follow(&[grant], at(3)).unwrap().state;
-    assert_eq!(
-        ended.state,
-        RequestState::Ended {
-            reason: EndReason::Released,
-            at: at(3)
-        }
-    );
+    assert_eq!(ended.state, RequestState::Ended { reason: EndReason::Released, at: at(3) });
 }
 
 proptest! {

@@ -30,15 +30,9 @@ impl Scope {
     pub fn contains(&self, resource: &Resource) -> bool {
         self.integration == resource.integration
             && self.kind.is_none_or(|kind| kind == resource.kind)
-            && self
-                .pattern
-                .as_deref()
-                .is_none_or(|pattern| glob(pattern, &resource.native))
+            && self.pattern.as_deref().is_none_or(|pattern| glob(pattern, &resource.native))
             && self.tags.iter().all(|(key, allowed)| {
-                resource
-                    .tags
-                    .get(key)
-                    .is_some_and(|value| allowed.contains(value))
+                resource.tags.get(key).is_some_and(|value| allowed.contains(value))
             })
     }
 }
@@ -81,10 +75,7 @@ mod tests {
             integration: "prod".parse().unwrap(),
             kind: ResourceKind::S3,
             native: native.to_owned(),
-            tags: tags
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
     }
 
@@ -104,15 +95,9 @@ mod tests {
         assert!(scope().contains(&bucket("reports-2026", &[("env", "dr"), ("more", "x")])));
         assert!(!scope().contains(&bucket("reports-2026", &[])));
         assert!(!scope().contains(&bucket("invoices", &[("env", "prod")])));
-        let elsewhere = Scope {
-            integration: "dev".parse().unwrap(),
-            ..scope()
-        };
+        let elsewhere = Scope { integration: "dev".parse().unwrap(), ..scope() };
         assert!(!elsewhere.contains(&bucket("reports-2026", &[("env", "prod")])));
-        let databases = Scope {
-            kind: Some(ResourceKind::Postgres),
-            ..scope()
-        };
+        let databases = Scope { kind: Some(ResourceKind::Postgres), ..scope() };
         assert!(!databases.contains(&bucket("reports-2026", &[("env", "prod")])));
     }
 

@@ -63,12 +63,7 @@ impl FromStr for ScramVerifier {
             .ok()
             .filter(|salt| (16..=32).contains(&salt.len()))
             .ok_or(InvalidVerifier::Salt)?;
-        Ok(Self {
-            iterations,
-            salt,
-            stored_key: key(stored_key)?,
-            server_key: key(server_key)?,
-        })
+        Ok(Self { iterations, salt, stored_key: key(stored_key)?, server_key: key(server_key)? })
     }
 }
 

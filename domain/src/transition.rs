@@ -30,11 +30,7 @@ pub enum Effect {
 impl<S> Transition<S> {
     /// A step to `state` with nothing else to do or to say yet.
     pub fn to(state: S) -> Self {
-        Self {
-            state,
-            effects: Vec::new(),
-            events: Vec::new(),
-        }
+        Self { state, effects: Vec::new(), events: Vec::new() }
     }
 
     /// Adds an effect.

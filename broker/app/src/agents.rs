@@ -33,10 +33,7 @@ pub struct NewToken {
 /// What is kept of a token's secret: SHA-256 in hex. The secret has 256 random bits, so a slow
 /// hash would add nothing.
 pub fn spent_token_hash(secret: &SecretString) -> String {
-    hex::encode(digest::digest(
-        &digest::SHA256,
-        secret.expose_secret().as_bytes(),
-    ))
+    hex::encode(digest::digest(&digest::SHA256, secret.expose_secret().as_bytes()))
 }
 
 impl Broker {
@@ -54,9 +51,7 @@ impl Broker {
         key: Option<&ClientKey>,
     ) -> Result<NewToken, AppError> {
         if !caller.administrator {
-            return Err(AppError::Forbidden {
-                role: "administrator",
-            });
+            return Err(AppError::Forbidden { role: "administrator" });
         }
         if self.replay(caller, key).await?.is_some() {
             return Err(AppError::KeySpent);
@@ -67,9 +62,7 @@ impl Broker {
         let now = self.now();
         let expires_at = match valid_for {
             Some(duration) => duration.after(now),
-            None => now
-                .saturating_add(Duration::from_secs(DEFAULT_TOKEN_SECONDS))
-                .unwrap_or(now),
+            None => now.saturating_add(Duration::from_secs(DEFAULT_TOKEN_SECONDS)).unwrap_or(now),
         };
         let id = TokenId::new(now, self.ports.ids.entropy());
         let mut draft = Draft::default();
@@ -133,13 +126,9 @@ impl Broker {
             retired: false,
         });
         draft.change.events.push(
-            AuditEvent::new(
-                Action::AgentEnrolled,
-                Actor::Agent(token.agent.clone()),
-                now,
-            )
-            .detail("agent_id", id.to_string())
-            .detail("token", token.id.to_string()),
+            AuditEvent::new(Action::AgentEnrolled, Actor::Agent(token.agent.clone()), now)
+                .detail("agent_id", id.to_string())
+                .detail("token", token.id.to_string()),
         );
         Ok(self.commit(draft).await?)
     }
@@ -165,10 +154,7 @@ impl Broker {
         let event = AuditEvent::new(action, Actor::Agent(agent.name.clone()), now)
             .detail("agent_id", agent.id.to_string());
         let mut draft = Draft::default();
-        draft.change.agents.push(AgentRecord {
-            last_seen: Some(now),
-            ..agent
-        });
+        draft.change.agents.push(AgentRecord { last_seen: Some(now), ..agent });
         draft.change.events.push(event);
         Ok(self.commit(draft).await?)
     }

@@ -77,9 +77,5 @@ impl Broker {
 }
 
 fn require_auditor(caller: &Caller) -> Result<(), AppError> {
-    if caller.auditor {
-        Ok(())
-    } else {
-        Err(AppError::Forbidden { role: "auditor" })
-    }
+    if caller.auditor { Ok(()) } else { Err(AppError::Forbidden { role: "auditor" }) }
 }

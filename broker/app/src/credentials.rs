@@ -31,45 +31,33 @@ impl Broker {
         wish: CredentialWish,
         key: Option<&ClientKey>,
     ) -> Result<IssuedCredential, AppError> {
-        let grant = match self
-            .retry(|| self.request_credential(caller, id, key))
-            .await
-        {
+        let grant = match self.retry(|| self.request_credential(caller, id, key)).await {
             Err(AppError::Refused(refusal)) => {
                 return Err(self.refused(caller, refusal, "credential", None).await);
             }
             other => other?,
         };
-        let spec = grant
-            .spec()
-            .ok_or_else(|| AppError::not_found("grant", id))?;
-        let answer = self
-            .ports
-            .placement
-            .credential(&spec, grant.seq, wish, self.now())
-            .await;
+        let spec = grant.spec().ok_or_else(|| AppError::not_found("grant", id))?;
+        let answer = self.ports.placement.credential(&spec, grant.seq, wish, self.now()).await;
         let actor = Actor::Principal(caller.id.clone());
         let now = self.now();
         let event = match &answer {
-            Ok(Credential::Login { user }) => grant
-                .event(Action::CredentialIssued, actor, now)
-                .detail("user", user.as_str()),
+            Ok(Credential::Login { user }) => {
+                grant.event(Action::CredentialIssued, actor, now).detail("user", user.as_str())
+            }
             Ok(Credential::Aws(aws)) => grant
                 .event(Action::CredentialIssued, actor, now)
                 .detail("access_key_id", aws.access_key_id.as_str())
                 .detail("expires_at", aws.expires_at.to_string()),
-            Err(error) => grant
-                .event(Action::CredentialFailed, actor, now)
-                .detail("error", error.chain()),
+            Err(error) => {
+                grant.event(Action::CredentialFailed, actor, now).detail("error", error.chain())
+            }
         };
         let mut draft = Draft::default();
         draft.change.events.push(event.detail("seq", grant.seq));
         // What was handed out must be on record before its holder has it.
         self.commit(draft).await?;
-        Ok(IssuedCredential {
-            credential: answer.map_err(AppError::Connector)?,
-            grant,
-        })
+        Ok(IssuedCredential { credential: answer.map_err(AppError::Connector)?, grant })
     }
 
     async fn request_credential(
@@ -88,12 +76,9 @@ impl Broker {
             .spec()
             .and_then(|spec| self.ports.placement.credential_lifetime_seconds(&spec, now))
             .and_then(|seconds| {
-                now.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds)))
-                    .ok()
+                now.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds))).ok()
             });
-        let transition = current
-            .value
-            .credential_requested(&caller.id, lives_until, now)?;
+        let transition = current.value.credential_requested(&caller.id, lives_until, now)?;
         let grant = transition.state.clone();
         let mut draft = Draft::default();
         draft.grant(self, current.version, transition, now);

@@ -50,9 +50,7 @@ impl Draft {
         transition: Transition<Grant>,
         now: Timestamp,
     ) {
-        self.change
-            .grants
-            .push(write(Some(version), transition.state));
+        self.change.grants.push(write(Some(version), transition.state));
         self.take(broker, transition.effects, transition.events, now);
     }
 
@@ -106,11 +104,7 @@ fn write<T>(version: Option<u64>, value: T) -> Write<T> {
 impl Broker {
     /// Commits a draft, then hands out its orders and wakes whoever has new work.
     pub(crate) async fn commit(&self, draft: Draft) -> Result<(), StoreError> {
-        let plans = draft
-            .change
-            .grants
-            .iter()
-            .any(|write| matches!(write, Write::Insert(_)));
+        let plans = draft.change.grants.iter().any(|write| matches!(write, Write::Insert(_)));
         let notices = !draft.change.notices.is_empty();
         for order in &draft.orders {
             crash::point(order_point(order, "before_intent"));
@@ -157,18 +151,10 @@ impl Broker {
         let Some(request) = self.store().request(grant.request).await? else {
             return Ok(draft);
         };
-        let query = GrantQuery {
-            request: Some(grant.request),
-            limit: 1_000,
-            ..GrantQuery::default()
-        };
-        let mut grants: Vec<_> = self
-            .store()
-            .grants(&query)
-            .await?
-            .into_iter()
-            .map(|grant| grant.value)
-            .collect();
+        let query =
+            GrantQuery { request: Some(grant.request), limit: 1_000, ..GrantQuery::default() };
+        let mut grants: Vec<_> =
+            self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
         for sibling in &mut grants {
             if sibling.id == grant.id {
                 *sibling = grant.clone();
@@ -215,10 +201,7 @@ impl Broker {
 fn not_placed(action: OrderAction, away: &NotPlaced) -> Outcome {
     let error = away.to_string();
     match action {
-        OrderAction::Provision => Outcome::ProvisionFailed {
-            error,
-            may_pass: true,
-        },
+        OrderAction::Provision => Outcome::ProvisionFailed { error, may_pass: true },
         OrderAction::Revoke => Outcome::TeardownFailed { error },
     }
 }

@@ -56,18 +56,12 @@ pub struct Mistake {
 impl Mistake {
     /// A mistake in a field.
     pub fn new(field: impl Into<String>, message: impl ToString) -> Self {
-        Self {
-            field: field.into(),
-            message: message.to_string(),
-        }
+        Self { field: field.into(), message: message.to_string() }
     }
 }
 
 fn summary(mistakes: &[Mistake]) -> String {
-    let all: Vec<_> = mistakes
-        .iter()
-        .map(|m| format!("{}: {}", m.field, m.message))
-        .collect();
+    let all: Vec<_> = mistakes.iter().map(|m| format!("{}: {}", m.field, m.message)).collect();
     all.join("; ")
 }
 
@@ -79,9 +73,6 @@ impl AppError {
 
     /// Nothing of that id.
     pub fn not_found(what: &'static str, id: impl ToString) -> Self {
-        Self::NotFound {
-            what,
-            id: id.to_string(),
-        }
+        Self::NotFound { what, id: id.to_string() }
     }
 }

@@ -36,13 +36,7 @@ impl Broker {
             return Err(AppError::Forbidden { role: "auditor" });
         }
         query.principal = (!everyone).then(|| caller.id.clone());
-        Ok(self
-            .store()
-            .grants(&query)
-            .await?
-            .into_iter()
-            .map(|grant| grant.value)
-            .collect())
+        Ok(self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect())
     }
 
     /// Its principal gives a grant back.
@@ -77,20 +71,12 @@ impl Broker {
         key: Option<&ClientKey>,
     ) -> Result<Grant, AppError> {
         if !caller.administrator {
-            return Err(AppError::Forbidden {
-                role: "administrator",
-            });
+            return Err(AppError::Forbidden { role: "administrator" });
         }
         if comment.trim().is_empty() {
-            return Err(AppError::invalid(
-                "comment",
-                "say why you take this access away",
-            ));
+            return Err(AppError::invalid("comment", "say why you take this access away"));
         }
-        let reason = RevokeReason::Revoked {
-            by: caller.id.clone(),
-            comment: comment.to_owned(),
-        };
+        let reason = RevokeReason::Revoked { by: caller.id.clone(), comment: comment.to_owned() };
         self.end(caller, id, key, |_| Ok(reason.clone())).await
     }
 

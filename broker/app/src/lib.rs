@@ -88,11 +88,7 @@ impl Broker {
         snapshot.directory.active(id)?;
         let administrator = snapshot.is_administrator(id);
         let auditor = administrator || snapshot.is_auditor(id);
-        Some(Caller {
-            id: id.clone(),
-            administrator,
-            auditor,
-        })
+        Some(Caller { id: id.clone(), administrator, auditor })
     }
 
     /// The settings in force.

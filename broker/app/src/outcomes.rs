@@ -29,8 +29,7 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(), AppError> {
         crash::point(outcome_point(&outcome, "after_effect"));
-        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now))
-            .await?;
+        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now)).await?;
         crash::point(outcome_point(&outcome, "after_record"));
         Ok(())
     }
@@ -57,9 +56,9 @@ impl Broker {
                 self.wake();
                 Ok(())
             }
-            Err(refusal) => Ok(self
-                .note_stale(&current.value, &refusal, outcome, actor, now)
-                .await?),
+            Err(refusal) => {
+                Ok(self.note_stale(&current.value, &refusal, outcome, actor, now).await?)
+            }
         }
     }
 
@@ -152,10 +151,7 @@ fn next(
         }
         Outcome::TornDown(finding) => grant.torn_down(seq, finding.clone(), actor, now),
         Outcome::TeardownFailed { error } => grant.teardown_failed(seq, error, actor, now),
-        Outcome::Stale { .. } => Err(Refusal::StaleOrder {
-            got: seq,
-            current: grant.seq,
-        }),
+        Outcome::Stale { .. } => Err(Refusal::StaleOrder { got: seq, current: grant.seq }),
     }
 }
 

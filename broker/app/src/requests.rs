@@ -32,26 +32,11 @@ impl Broker {
     /// The store failed.
     pub async fn view(&self, request: AccessRequest) -> Result<RequestView, AppError> {
         let snapshot = self.snapshot();
-        let groups = request
-            .tally(&snapshot.directory)
-            .map_or_else(Vec::new, |tally| tally.groups);
-        let query = GrantQuery {
-            request: Some(request.id),
-            limit: 1_000,
-            ..GrantQuery::default()
-        };
-        let grants = self
-            .store()
-            .grants(&query)
-            .await?
-            .into_iter()
-            .map(|grant| grant.value)
-            .collect();
-        Ok(RequestView {
-            request,
-            groups,
-            grants,
-        })
+        let groups = request.tally(&snapshot.directory).map_or_else(Vec::new, |tally| tally.groups);
+        let query = GrantQuery { request: Some(request.id), limit: 1_000, ..GrantQuery::default() };
+        let grants =
+            self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
+        Ok(RequestView { request, groups, grants })
     }
 
     /// The caller's requests, or everybody's for those who may read everything.
@@ -68,13 +53,7 @@ impl Broker {
             return Err(AppError::Forbidden { role: "auditor" });
         }
         query.requester = (!everyone).then(|| caller.id.clone());
-        Ok(self
-            .store()
-            .requests(&query)
-            .await?
-            .into_iter()
-            .map(|request| request.value)
-            .collect())
+        Ok(self.store().requests(&query).await?.into_iter().map(|request| request.value).collect())
     }
 
     /// The requests that wait for the caller's decision, newest first; a page of `limit`, beginning
@@ -91,12 +70,8 @@ impl Broker {
         let snapshot = self.snapshot();
         let mut waiting = Vec::new();
         loop {
-            let query = RequestQuery {
-                pending: true,
-                before,
-                limit: 200,
-                ..RequestQuery::default()
-            };
+            let query =
+                RequestQuery { pending: true, before, limit: 200, ..RequestQuery::default() };
             let page = self.store().requests(&query).await?;
             let Some(last) = page.last() else {
                 return Ok(waiting);

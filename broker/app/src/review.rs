@@ -27,12 +27,7 @@ impl Broker {
         let snapshot = self.snapshot();
         self.change_request(caller, id, "review", key, |request, now| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review {
-                by: caller.id.clone(),
-                verdict,
-                comment,
-                at: now,
-            };
+            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
             request.review(review, &snapshot.directory)
         })
         .await

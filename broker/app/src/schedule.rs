@@ -44,9 +44,9 @@ impl Broker {
     async fn pause(&self) -> Duration {
         let now = self.now();
         match self.store().next_due(now).await {
-            Ok(Some(due)) => Duration::try_from(due.duration_since(now))
-                .unwrap_or_default()
-                .min(TICK),
+            Ok(Some(due)) => {
+                Duration::try_from(due.duration_since(now)).unwrap_or_default().min(TICK)
+            }
             Ok(None) => TICK,
             Err(error) => {
                 log(&error, "cannot read when something is due");
@@ -131,12 +131,8 @@ impl Broker {
     pub async fn settle_leavers(&self) -> Result<(), AppError> {
         let mut before = None;
         loop {
-            let query = RequestQuery {
-                pending: true,
-                before,
-                limit: BATCH,
-                ..RequestQuery::default()
-            };
+            let query =
+                RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
             let page = self.store().requests(&query).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.value.id);
@@ -146,12 +142,7 @@ impl Broker {
         }
         let mut before = None;
         loop {
-            let query = GrantQuery {
-                live: true,
-                before,
-                limit: BATCH,
-                ..GrantQuery::default()
-            };
+            let query = GrantQuery { live: true, before, limit: BATCH, ..GrantQuery::default() };
             let page = self.store().grants(&query).await?;
             let Some(last) = page.last() else {
                 return Ok(());
@@ -174,9 +165,7 @@ impl Broker {
             let now = self.now();
             // One that is ending already needs no other end.
             let Ok(transition) =
-                current
-                    .value
-                    .revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
+                current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
             else {
                 return Ok(());
             };

@@ -73,12 +73,7 @@ impl Broker {
     async fn done_before(&self, id: &str) -> Result<AccessRequest, AppError> {
         let missing = || AppError::not_found("request", id);
         let request = id.parse().map_err(|_| missing())?;
-        Ok(self
-            .store()
-            .request(request)
-            .await?
-            .ok_or_else(missing)?
-            .value)
+        Ok(self.store().request(request).await?.ok_or_else(missing)?.value)
     }
 
     async fn submit_new(
@@ -90,10 +85,8 @@ impl Broker {
         let snapshot = self.snapshot();
         let now = self.now();
         let found = check(wish, &snapshot)?;
-        let wanted: Vec<_> = found
-            .iter()
-            .map(|(resource, permission)| (*resource, permission.as_ref()))
-            .collect();
+        let wanted: Vec<_> =
+            found.iter().map(|(resource, permission)| (*resource, permission.as_ref())).collect();
         let flow = match &wish.flow {
             Some(name) => snapshot
                 .policies
@@ -105,11 +98,7 @@ impl Broker {
         let items: Vec<_> = found
             .into_iter()
             .map(|(resource, permission)| {
-                (
-                    GrantId::new(now, self.ports.ids.entropy()),
-                    resource,
-                    permission,
-                )
+                (GrantId::new(now, self.ports.ids.entropy()), resource, permission)
             })
             .collect();
         let submission = Submission {
@@ -164,40 +153,24 @@ fn check<'a>(
 ) -> Result<Vec<(&'a Resource, Option<PermissionName>)>, AppError> {
     let mut mistakes = Vec::new();
     if wish.items.is_empty() || wish.items.len() > MOST_ITEMS {
-        mistakes.push(Mistake::new(
-            "resources",
-            format!("name 1 to {MOST_ITEMS} resources"),
-        ));
+        mistakes.push(Mistake::new("resources", format!("name 1 to {MOST_ITEMS} resources")));
     }
     for (field, text) in [("reason", &wish.reason), ("ticket", &wish.ticket)] {
-        if text
-            .as_ref()
-            .is_some_and(|text| text.chars().count() > LONGEST_TEXT)
-        {
-            mistakes.push(Mistake::new(
-                field,
-                format!("at most {LONGEST_TEXT} characters"),
-            ));
+        if text.as_ref().is_some_and(|text| text.chars().count() > LONGEST_TEXT) {
+            mistakes.push(Mistake::new(field, format!("at most {LONGEST_TEXT} characters")));
         }
     }
     let mut found: Vec<(&Resource, Option<PermissionName>)> = Vec::new();
     for (index, item) in wish.items.iter().enumerate() {
         match find(&item.resource, snapshot) {
             Ok(resource) if found.iter().any(|(other, _)| other.id == resource.id) => {
-                mistakes.push(Mistake::new(
-                    format!("resources[{index}].id"),
-                    "is named twice",
-                ));
+                mistakes.push(Mistake::new(format!("resources[{index}].id"), "is named twice"));
             }
             Ok(resource) => found.push((resource, item.permission.clone())),
             Err(message) => mistakes.push(Mistake::new(format!("resources[{index}].id"), message)),
         }
     }
-    if mistakes.is_empty() {
-        Ok(found)
-    } else {
-        Err(AppError::Invalid(mistakes))
-    }
+    if mistakes.is_empty() { Ok(found) } else { Err(AppError::Invalid(mistakes)) }
 }
 
 /// A resource by its id, or by its bare name where only one bears it.
@@ -206,11 +179,7 @@ fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> 
     if let Some(resource) = by_id {
         return Ok(resource);
     }
-    let named: Vec<_> = snapshot
-        .inventory
-        .iter()
-        .filter(|r| r.native == text)
-        .collect();
+    let named: Vec<_> = snapshot.inventory.iter().filter(|r| r.native == text).collect();
     match named.as_slice() {
         [only] => Ok(only),
         [] => Err(format!(
@@ -218,10 +187,7 @@ fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> 
         )),
         many => {
             let ids: Vec<_> = many.iter().map(|r| r.id.to_string()).collect();
-            Err(format!(
-                "{text} is ambiguous: name one of {}",
-                ids.join(", ")
-            ))
+            Err(format!("{text} is ambiguous: name one of {}", ids.join(", ")))
         }
     }
 }

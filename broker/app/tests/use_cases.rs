@@ -16,10 +16,7 @@ use harness::{World, finding, id, key};
 
 fn wish() -> Wish {
     Wish {
-        items: vec![WishItem {
-            resource: "shop".to_owned(),
-            permission: None,
-        }],
+        items: vec![WishItem { resource: "shop".to_owned(), permission: None }],
         flow: None,
         duration: None,
         reason: Some("order 17".to_owned()),
@@ -35,11 +32,7 @@ async fn asked(world: &World) -> RequestId {
 async fn approved(world: &World) -> RequestId {
     let request = asked(world).await;
     let ben = world.caller("ben");
-    world
-        .broker
-        .review(&ben, request, Verdict::Approve, None, None)
-        .await
-        .unwrap();
+    world.broker.review(&ben, request, Verdict::Approve, None, None).await.unwrap();
     request
 }
 
@@ -57,22 +50,11 @@ async fn from_request_to_proof() {
     world.broker.do_due().await;
     let order = world.place.take_one();
     assert_eq!(order.action, OrderAction::Revoke);
-    world
-        .answer(&order, Outcome::TornDown(finding(world.now())))
-        .await;
+    world.answer(&order, Outcome::TornDown(finding(world.now()))).await;
 
     let grant = world.grant(order.spec.grant).await;
-    assert!(matches!(
-        grant.state,
-        GrantState::Revoked {
-            finding: Some(_),
-            ..
-        }
-    ));
-    assert!(matches!(
-        world.request(request).await.state,
-        RequestState::Ended { .. }
-    ));
+    assert!(matches!(grant.state, GrantState::Revoked { finding: Some(_), .. }));
+    assert!(matches!(world.request(request).await.state, RequestState::Ended { .. }));
     verify_audit(world.store.as_ref()).await.unwrap().unwrap();
 }
 
@@ -82,20 +64,10 @@ async fn two_approvers_at_once_make_one_grant() {
     let request = asked(&world).await;
     let (ben, dan) = (world.caller("ben"), world.caller("dan"));
     let (first, second) = tokio::join!(
-        world
-            .broker
-            .review(&ben, request, Verdict::Approve, None, None),
-        world
-            .broker
-            .review(&dan, request, Verdict::Approve, None, None),
+        world.broker.review(&ben, request, Verdict::Approve, None, None),
+        world.broker.review(&dan, request, Verdict::Approve, None, None),
     );
-    assert_eq!(
-        [first.is_ok(), second.is_ok()]
-            .iter()
-            .filter(|ok| **ok)
-            .count(),
-        1
-    );
+    assert_eq!([first.is_ok(), second.is_ok()].iter().filter(|ok| **ok).count(), 1);
     let refused = first.err().or(second.err()).unwrap();
     assert!(matches!(refused, AppError::Refused(refusal) if refusal.code() == "already_decided"));
     world.broker.do_due().await;
@@ -115,11 +87,7 @@ async fn one_key_makes_one_request() {
     assert_eq!(first.0.id, second.0.id);
     assert!(first.1 != second.1, "one is new, the other a repeat");
     let other = harness::key("k-1", "b");
-    let reused = world
-        .broker
-        .submit(&ana, &wish, Some(&other))
-        .await
-        .unwrap_err();
+    let reused = world.broker.submit(&ana, &wish, Some(&other)).await.unwrap_err();
     assert!(matches!(reused, AppError::KeyReused));
 }
 
@@ -133,10 +101,7 @@ async fn a_refusal_is_recorded_and_changes_nothing() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].action, Action::RequestRefused);
     assert_eq!(events[0].details["code"], "not_a_requester");
-    let all = RequestQuery {
-        limit: 10,
-        ..RequestQuery::default()
-    };
+    let all = RequestQuery { limit: 10, ..RequestQuery::default() };
     assert!(world.store.requests(&all).await.unwrap().is_empty());
 }
 
@@ -156,11 +121,7 @@ async fn what_fell_due_while_the_broker_was_down_is_done_at_start_earliest_first
     let world = world.restart();
     world.broker.do_due().await;
     let orders = world.place.take();
-    assert!(
-        orders
-            .iter()
-            .all(|order| order.action == OrderAction::Revoke)
-    );
+    assert!(orders.iter().all(|order| order.action == OrderAction::Revoke));
     let mut torn_down: Vec<_> = orders.iter().map(|order| order.spec.grant).collect();
     torn_down.sort();
     assert_eq!(torn_down, grants);
@@ -182,14 +143,8 @@ async fn an_order_that_was_lost_with_the_broker_is_sent_again() {
 
     // The first one's answer comes late: it changes nothing, and is on record.
     world.answer(&lost, Outcome::Provisioned).await;
-    assert_eq!(
-        world.grant(lost.spec.grant).await.state_name(),
-        "provisioning"
-    );
-    assert_eq!(
-        world.events().await.last().unwrap().action,
-        Action::GrantStaleOrder
-    );
+    assert_eq!(world.grant(lost.spec.grant).await.state_name(), "provisioning");
+    assert_eq!(world.events().await.last().unwrap().action, Action::GrantStaleOrder);
 }
 
 #[tokio::test]
@@ -198,10 +153,7 @@ async fn a_place_that_is_away_is_tried_again() {
     approved(&world).await;
     world.place.set_away(true);
     world.broker.do_due().await;
-    assert!(
-        world.place.take().is_empty(),
-        "nothing is begun without its agent"
-    );
+    assert!(world.place.take().is_empty(), "nothing is begun without its agent");
     world.place.set_away(false);
     world.broker.do_due().await;
     let order = world.place.take_one();
@@ -240,50 +192,13 @@ async fn a_leavers_requests_are_cancelled_and_grants_revoked() {
 async fn a_request_is_hidden_from_those_it_does_not_concern() {
     let world = World::new().await;
     let request = asked(&world).await;
-    assert!(
-        world
-            .broker
-            .request(&world.caller("ana"), request)
-            .await
-            .is_ok()
-    );
-    assert!(
-        world
-            .broker
-            .request(&world.caller("ben"), request)
-            .await
-            .is_ok()
-    );
-    assert!(
-        world
-            .broker
-            .request(&world.caller("audrey"), request)
-            .await
-            .is_ok()
-    );
-    let hidden = world
-        .broker
-        .request(&world.caller("eve"), request)
-        .await
-        .unwrap_err();
+    assert!(world.broker.request(&world.caller("ana"), request).await.is_ok());
+    assert!(world.broker.request(&world.caller("ben"), request).await.is_ok());
+    assert!(world.broker.request(&world.caller("audrey"), request).await.is_ok());
+    let hidden = world.broker.request(&world.caller("eve"), request).await.unwrap_err();
     assert!(matches!(hidden, AppError::NotFound { .. }));
-    assert_eq!(
-        world
-            .broker
-            .inbox(&world.caller("ben"), None, 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    assert!(
-        world
-            .broker
-            .inbox(&world.caller("ana"), None, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(world.broker.inbox(&world.caller("ben"), None, 10).await.unwrap().len(), 1);
+    assert!(world.broker.inbox(&world.caller("ana"), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -294,23 +209,11 @@ async fn only_its_principal_releases_and_only_administrators_revoke() {
     let order = world.place.take_one();
     world.answer(&order, Outcome::Provisioned).await;
     let grant = order.spec.grant;
-    let refused = world
-        .broker
-        .release(&world.caller("audrey"), grant, None)
-        .await
-        .unwrap_err();
+    let refused = world.broker.release(&world.caller("audrey"), grant, None).await.unwrap_err();
     assert!(matches!(refused, AppError::Refused(refusal) if refusal.code() == "not_the_requester"));
-    let forbidden = world
-        .broker
-        .revoke(&world.caller("ana"), grant, "x", None)
-        .await
-        .unwrap_err();
+    let forbidden = world.broker.revoke(&world.caller("ana"), grant, "x", None).await.unwrap_err();
     assert!(matches!(forbidden, AppError::Forbidden { .. }));
-    world
-        .broker
-        .release(&world.caller("ana"), grant, None)
-        .await
-        .unwrap();
+    world.broker.release(&world.caller("ana"), grant, None).await.unwrap();
     assert_eq!(world.place.take_one().action, OrderAction::Revoke);
     let actor = &world.events().await.last().unwrap().actor.clone();
     assert_eq!(*actor, Actor::Principal(id("ana")));

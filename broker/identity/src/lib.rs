@@ -61,9 +61,7 @@ pub struct Tokens {
 impl Tokens {
     /// These tokens.
     pub fn new(tokens: impl IntoIterator<Item = (TokenHash, PrincipalId)>) -> Self {
-        Self {
-            owners: tokens.into_iter().collect(),
-        }
+        Self { owners: tokens.into_iter().collect() }
     }
 
     /// Whose token this is.
@@ -88,13 +86,7 @@ mod tests {
 
     #[test]
     fn a_bare_token_in_the_file_is_refused() {
-        assert!(
-            "ebu_0123"
-                .parse::<TokenHash>()
-                .unwrap_err()
-                .to_string()
-                .contains("sha256:")
-        );
+        assert!("ebu_0123".parse::<TokenHash>().unwrap_err().to_string().contains("sha256:"));
         assert!("sha256:0123".parse::<TokenHash>().is_err());
     }
 }

@@ -15,9 +15,7 @@ pub async fn verify_audit(store: &dyn Store) -> Result<Result<ChainWalk, BrokenC
     let head = store.audit_head().await?;
     let mut walk = ChainWalk::default();
     while walk.records() < head.records {
-        let left = u32::try_from(head.records - walk.records())
-            .unwrap_or(PAGE)
-            .min(PAGE);
+        let left = u32::try_from(head.records - walk.records()).unwrap_or(PAGE).min(PAGE);
         let page = store.audit(walk.records(), left).await?;
         if page.is_empty() {
             break;

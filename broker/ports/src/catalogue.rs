@@ -50,16 +50,12 @@ pub enum Address {
 impl Snapshot {
     /// Whether this person may administer.
     pub fn is_administrator(&self, person: &PrincipalId) -> bool {
-        self.administrators
-            .iter()
-            .any(|subject| self.directory.matches(subject, person))
+        self.administrators.iter().any(|subject| self.directory.matches(subject, person))
     }
 
     /// Whether this person may read everything.
     pub fn is_auditor(&self, person: &PrincipalId) -> bool {
-        self.auditors
-            .iter()
-            .any(|subject| self.directory.matches(subject, person))
+        self.auditors.iter().any(|subject| self.directory.matches(subject, person))
     }
 }
 

@@ -25,9 +25,10 @@ pub use audit::{
     the_log_is_read_in_pages_as_it_was_written,
 };
 pub use changes::{
-    a_change_is_written_whole_or_not_at_all, a_key_is_used_once_by_each_principal,
-    a_used_key_is_told_before_a_conflict, one_of_many_racing_updates_wins,
-    what_was_inserted_is_read_back, writes_need_the_version_that_was_read,
+    a_caller_may_go_away_at_any_point, a_change_is_written_whole_or_not_at_all,
+    a_key_is_used_once_by_each_principal, a_used_key_is_told_before_a_conflict, abandon_a_commit,
+    one_of_many_racing_updates_wins, what_was_inserted_is_read_back,
+    writes_need_the_version_that_was_read,
 };
 pub use due::{
     absent_agents_do_not_crowd_out_due_grants, due_grants_come_earliest_first,
@@ -50,6 +51,7 @@ pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 macro_rules! store_conformance {
     ($fresh:path) => {
         $crate::store_conformance! { $fresh:
+            a_caller_may_go_away_at_any_point,
             a_change_is_written_whole_or_not_at_all,
             a_key_is_used_once_by_each_principal,
             a_later_notice_waits_for_the_earlier_ones_of_its_request,

@@ -88,21 +88,14 @@ impl Cli {
                 say("the store is up to date")?;
             }
             Command::Audit(Audit::Verify(file)) => return verify(&file).await,
-            Command::Audit(Audit::Export {
-                file,
-                from,
-                format: Format::Jsonl,
-            }) => {
+            Command::Audit(Audit::Export { file, from, format: Format::Jsonl }) => {
                 export(&file, from).await?;
             }
             Command::Openapi => say(&serde_json::to_string_pretty(&http::document())?)?,
             Command::Token => {
                 let token = format!("{TOKEN_PREFIX}{}", random_hex().context("no randomness")?);
                 say(&format!("token, for the person: {token}"))?;
-                say(&format!(
-                    "hash, for the users file: {}",
-                    TokenHash::of(&token)
-                ))?;
+                say(&format!("hash, for the users file: {}", TokenHash::of(&token)))?;
             }
         }
         Ok(ExitCode::SUCCESS)

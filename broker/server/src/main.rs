@@ -18,18 +18,12 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let command = command::Cli::parse();
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("error: another TLS provider was installed first");
         return ExitCode::FAILURE;
     }
     telemetry::start();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start: {error}");

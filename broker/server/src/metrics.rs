@@ -64,11 +64,7 @@ impl Metrics {
             teardown_failures: Family::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register(
-            "http_calls",
-            "API calls by operation and status",
-            metrics.calls.clone(),
-        );
+        registry.register("http_calls", "API calls by operation and status", metrics.calls.clone());
         registry.register("refusals", "Refusals by code", metrics.refusals.clone());
         registry.register(
             "grants_activated",
@@ -100,20 +96,13 @@ impl Metrics {
 
     /// An API call was answered.
     pub(crate) fn answered(&self, operation: &str, status: StatusCode) {
-        let call = Call {
-            operation: operation.to_owned(),
-            status: status.as_u16(),
-        };
+        let call = Call { operation: operation.to_owned(), status: status.as_u16() };
         self.calls.get_or_create(&call).inc();
     }
 
     /// Somebody was turned away at the door.
     pub(crate) fn turned_away(&self, code: &'static str) {
-        self.refusals
-            .get_or_create(&Code {
-                code: code.to_owned(),
-            })
-            .inc();
+        self.refusals.get_or_create(&Code { code: code.to_owned() }).inc();
     }
 
     /// Everything in the text format.
@@ -127,16 +116,13 @@ impl Metrics {
 }
 
 fn at(grant: &Grant) -> Integration {
-    Integration {
-        integration: grant.integration.to_string(),
-    }
+    Integration { integration: grant.integration.to_string() }
 }
 
 impl Meter for Metrics {
     fn activated(&self, grant: &Grant, now: Timestamp) {
         self.activated.get_or_create(&at(grant)).inc();
-        self.activation
-            .observe(now.duration_since(grant.planned_at).as_secs_f64());
+        self.activation.observe(now.duration_since(grant.planned_at).as_secs_f64());
     }
 
     fn torn_down(&self, grant: &Grant, finding: &Finding) {
@@ -144,8 +130,7 @@ impl Meter for Metrics {
         if let Some(deadline) = grant.deadline
             && finding.closed_at >= deadline
         {
-            self.lateness
-                .observe(finding.closed_at.duration_since(deadline).as_secs_f64());
+            self.lateness.observe(finding.closed_at.duration_since(deadline).as_secs_f64());
         }
     }
 

@@ -59,24 +59,10 @@ impl Places {
             .into_iter()
             .map(|(name, connector)| {
                 let permits = Arc::new(Semaphore::new(AT_ONCE));
-                (
-                    name,
-                    Local {
-                        connector,
-                        permits,
-                        newest: Arc::default(),
-                    },
-                )
+                (name, Local { connector, permits, newest: Arc::default() })
             })
             .collect();
-        Self {
-            local,
-            remote,
-            hub,
-            clock,
-            broker: OnceLock::new(),
-            tasks: TaskTracker::new(),
-        }
+        Self { local, remote, hub, clock, broker: OnceLock::new(), tasks: TaskTracker::new() }
     }
 
     /// Says who is told what became of orders that run here.
@@ -102,11 +88,8 @@ impl Places {
     }
 
     fn run(&self, local: &Local, order: Order) {
-        let (connector, permits, newest) = (
-            local.connector.clone(),
-            local.permits.clone(),
-            local.newest.clone(),
-        );
+        let (connector, permits, newest) =
+            (local.connector.clone(), local.permits.clone(), local.newest.clone());
         let (clock, broker) = (self.clock.clone(), self.broker.get().cloned());
         let (grant, seq) = (order.spec.grant, order.seq);
         {
@@ -141,16 +124,13 @@ async fn execute(connector: &dyn Connector, order: &Order, clock: &dyn Clock) ->
     match order.action {
         OrderAction::Provision => match connector.provision(&order.spec, clock.now()).await {
             Ok(()) => Outcome::Provisioned,
-            Err(error) => Outcome::ProvisionFailed {
-                error: error.chain(),
-                may_pass: error.may_pass(),
-            },
+            Err(error) => {
+                Outcome::ProvisionFailed { error: error.chain(), may_pass: error.may_pass() }
+            }
         },
         OrderAction::Revoke => match connector.revoke(&order.spec, clock).await {
             Ok(finding) => Outcome::TornDown(finding),
-            Err(error) => Outcome::TeardownFailed {
-                error: error.chain(),
-            },
+            Err(error) => Outcome::TeardownFailed { error: error.chain() },
         },
     }
 }
@@ -158,15 +138,8 @@ async fn execute(connector: &dyn Connector, order: &Order, clock: &dyn Clock) ->
 #[async_trait]
 impl Placement for Places {
     fn ready(&self) -> Vec<IntegrationName> {
-        let served = self
-            .remote
-            .iter()
-            .filter(|(name, agent)| self.hub.serves(agent, name));
-        self.local
-            .keys()
-            .chain(served.map(|(name, _)| name))
-            .cloned()
-            .collect()
+        let served = self.remote.iter().filter(|(name, agent)| self.hub.serves(agent, name));
+        self.local.keys().chain(served.map(|(name, _)| name)).cloned().collect()
     }
 
     async fn send(&self, order: Order) -> Result<(), NotPlaced> {
@@ -176,23 +149,16 @@ impl Placement for Places {
             return Ok(());
         }
         let Some(agent) = self.remote.get(integration) else {
-            return Err(NotPlaced::UnknownIntegration {
-                integration: integration.to_string(),
-            });
+            return Err(NotPlaced::UnknownIntegration { integration: integration.to_string() });
         };
         if self.hub.order(agent, &order, self.clock.now()) {
             return Ok(());
         }
-        Err(NotPlaced::AgentAway {
-            agent: agent.to_string(),
-        })
+        Err(NotPlaced::AgentAway { agent: agent.to_string() })
     }
 
     fn credential_lifetime_seconds(&self, grant: &GrantSpec, now: Timestamp) -> Option<u32> {
-        self.local
-            .get(&grant.integration)?
-            .connector
-            .credential_lifetime_seconds(grant, now)
+        self.local.get(&grant.integration)?.connector.credential_lifetime_seconds(grant, now)
     }
 
     async fn credential(

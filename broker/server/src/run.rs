@@ -84,11 +84,7 @@ struct Daemon {
 /// # Errors
 /// It cannot start: the message says what to change.
 pub(crate) async fn run(file: &Path) -> Result<()> {
-    let Config {
-        settings,
-        snapshot,
-        tokens,
-    } = config::load(file)?;
+    let Config { settings, snapshot, tokens } = config::load(file)?;
     let clock = Arc::new(SystemClock);
     let config = Arc::new(LiveConfig::new(snapshot, tokens));
     let authority = Arc::new(Authority::open(&settings.data_dir, clock.now())?);
@@ -122,19 +118,10 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
         hub,
         metrics,
     };
-    let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(
-        &authority,
-        certificates.clone(),
-    )?));
-    let daemon = Daemon {
-        file: file.to_owned(),
-        settings,
-        config,
-        authority,
-        certificates,
-        broker,
-        places,
-    };
+    let acceptor =
+        TlsAcceptor::from(Arc::new(tls::server_config(&authority, certificates.clone())?));
+    let daemon =
+        Daemon { file: file.to_owned(), settings, config, authority, certificates, broker, places };
     daemon.serve(api, agents, acceptor).await
 }
 
@@ -155,12 +142,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let outbox = Outbox::new(self.broker.clone(), Arc::new(LogChannel));
-        let server = Server {
-            listener,
-            acceptor,
-            rest: router(api),
-            agents,
-        };
+        let server = Server { listener, acceptor, rest: router(api), agents };
         tasks.spawn(server.run(stop.clone()));
         tasks.spawn({
             let (broker, stop) = (self.broker.clone(), stop.clone());
@@ -210,9 +192,7 @@ impl Daemon {
     /// Reads people, flows and resources again. What has a mistake changes nothing.
     async fn reload(&self) {
         self.renew();
-        let Config {
-            snapshot, tokens, ..
-        } = match config::load(&self.file) {
+        let Config { snapshot, tokens, .. } = match config::load(&self.file) {
             Ok(config) => config,
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the settings were not read again: the former ones stay in force");
@@ -273,11 +253,7 @@ fn names(settings: &Settings) -> Vec<String> {
         names.push(settings.listen.ip().to_string());
     }
     if let Some(host) = settings.public_url.host_str() {
-        names.push(
-            host.trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned(),
-        );
+        names.push(host.trim_start_matches('[').trim_end_matches(']').to_owned());
     }
     names.sort();
     names.dedup();
@@ -297,11 +273,9 @@ async fn connectors(
                 remote.insert(integration.name.clone(), at.clone());
             }
             Target::Aws(aws) => {
-                let connector = aws_connector(&integration.name, aws)
-                    .await
-                    .with_context(|| {
-                        format!("cannot set up the integration {}", integration.name)
-                    })?;
+                let connector = aws_connector(&integration.name, aws).await.with_context(|| {
+                    format!("cannot set up the integration {}", integration.name)
+                })?;
                 local.insert(integration.name.clone(), Arc::new(connector));
             }
         }
@@ -311,10 +285,8 @@ async fn connectors(
 
 async fn aws_connector(name: &IntegrationName, aws: &Aws) -> Result<AwsConnector> {
     let region = aws_config::Region::new(aws.region.clone());
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(region)
-        .load()
-        .await;
+    let sdk =
+        aws_config::defaults(aws_config::BehaviorVersion::latest()).region(region).load().await;
     let settings = AwsSettings {
         integration: name.clone(),
         region: aws.region.clone(),

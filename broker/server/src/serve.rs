@@ -45,10 +45,7 @@ impl Server {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let grpc = tonic::service::Routes::new(AgentServiceServer::new(self.agents.clone()))
             .into_axum_router();
-        let router = Arc::new(Dispatch {
-            rest: self.rest,
-            grpc,
-        });
+        let router = Arc::new(Dispatch { rest: self.rest, grpc });
         let graceful = Arc::new(GracefulShutdown::new());
         loop {
             let accepted = tokio::select! {
@@ -57,12 +54,8 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(
-                        stream,
-                        self.acceptor.clone(),
-                        router.clone(),
-                        graceful.clone(),
-                    );
+                    let connection =
+                        connection(stream, self.acceptor.clone(), router.clone(), graceful.clone());
                     tokio::spawn(connection);
                 }
                 Err(error) => {
@@ -78,9 +71,7 @@ impl Server {
         drop(self.listener);
         self.agents.hub.close();
         if let Some(graceful) = Arc::into_inner(graceful)
-            && tokio::time::timeout(DRAIN, graceful.shutdown())
-                .await
-                .is_err()
+            && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
         {
             tracing::warn!("some connections did not end in time");
         }
@@ -115,10 +106,7 @@ async fn connection(
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "a TLS handshake failed"
-            );
+            tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed");
             return;
         }
         Err(_) => {
@@ -133,18 +121,13 @@ async fn connection(
         dispatch.choose(&request).oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_PATIENCE);
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     // Not kept while the connection lasts: whoever stops the server waits for the last holder.
     drop(graceful);

@@ -24,10 +24,7 @@ impl Ids for SystemIds {
     fn entropy(&self) -> Entropy {
         let mut entropy = [0; 10];
         // Without randomness there is nothing that this program may do.
-        assert!(
-            rand::fill(&mut entropy).is_ok(),
-            "the system has no randomness"
-        );
+        assert!(rand::fill(&mut entropy).is_ok(), "the system has no randomness");
         entropy
     }
 }

@@ -14,12 +14,8 @@ pub(crate) fn start() {
     };
     let registry = tracing_subscriber::registry().with(filter);
     if text {
-        registry
-            .with(fmt::layer().with_writer(std::io::stderr))
-            .init();
+        registry.with(fmt::layer().with_writer(std::io::stderr)).init();
     } else {
-        registry
-            .with(fmt::layer().json().with_writer(std::io::stderr))
-            .init();
+        registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
     }
 }

@@ -60,7 +60,8 @@ pub trait Connector: Send + Sync {
     ///
     /// # Errors
     /// It is tried again, for ever: an error means only 'not yet'.
-    async fn revoke(&self, grant: &GrantSpec, clock: &dyn Clock) -> Result<Finding, ConnectorError>;
+    async fn revoke(&self, grant: &GrantSpec, clock: &dyn Clock)
+    -> Result<Finding, ConnectorError>;
 
     /// The grants whose marks are on the target now (I7).
     ///
@@ -72,7 +73,11 @@ pub trait Connector: Send + Sync {
     ///
     /// # Errors
     /// It is tried again with the next sweep.
-    async fn remove_orphan(&self, grant: GrantId, clock: &dyn Clock) -> Result<Finding, ConnectorError>;
+    async fn remove_orphan(
+        &self,
+        grant: GrantId,
+        clock: &dyn Clock,
+    ) -> Result<Finding, ConnectorError>;
 
     /// Clears away what may go by now, such as a deny that outlived the credentials it was for.
     ///

@@ -23,10 +23,7 @@ pub(crate) enum AuthFault {
     /// The signature's parts can't be read.
     Malformed(String),
     /// Signed too long ago, or in the future.
-    Skewed {
-        signed_at: Timestamp,
-        now: Timestamp,
-    },
+    Skewed { signed_at: Timestamp, now: Timestamp },
     /// A presigned URL past its time.
     UrlExpired,
     /// No such access key, or it is inactive, or its user or role is gone.
@@ -128,9 +125,7 @@ pub(crate) fn authenticate(
     request: &Request,
     claim: Result<Option<Claim>, String>,
 ) -> Result<Authenticated, AuthFault> {
-    let claim = claim
-        .map_err(AuthFault::Malformed)?
-        .ok_or(AuthFault::Missing)?;
+    let claim = claim.map_err(AuthFault::Malformed)?.ok_or(AuthFault::Missing)?;
     let signing = service.signing();
     check_date(&claim, fake.clock.real(), signing.skew)?;
     let key = find_key(fake, &claim)?;
@@ -160,14 +155,8 @@ fn check_date(claim: &Claim, now: Timestamp, skew: SignedDuration) -> Result<(),
     let age = now.duration_since(claim.signed_at);
     match claim.presigned_for {
         Some(seconds) if age > SignedDuration::from_secs(seconds) => Err(AuthFault::UrlExpired),
-        None if age > skew => Err(AuthFault::Skewed {
-            signed_at: claim.signed_at,
-            now,
-        }),
-        _ if -age > skew => Err(AuthFault::Skewed {
-            signed_at: claim.signed_at,
-            now,
-        }),
+        None if age > skew => Err(AuthFault::Skewed { signed_at: claim.signed_at, now }),
+        _ if -age > skew => Err(AuthFault::Skewed { signed_at: claim.signed_at, now }),
         _ => Ok(()),
     }
 }
@@ -197,10 +186,9 @@ fn check_token(key: &Key, token: Option<&str>) -> Result<(), AuthFault> {
 fn caller(fake: &Fake, key: Key) -> Result<Caller, AuthFault> {
     let directory = fake.world.lock().iam.effective();
     match key {
-        Key::LongTerm(key) => directory
-            .users
-            .get(&key.user)
-            .map(|user| Caller::user(&fake.account, &directory, user)),
+        Key::LongTerm(key) => {
+            directory.users.get(&key.user).map(|user| Caller::user(&fake.account, &directory, user))
+        }
         // A role of the same name that was made anew has another id: its sessions don't come back
         // to life.
         Key::Session(session) => directory
@@ -226,14 +214,11 @@ fn payload_hash(request: &Request, claim: &Claim, signing: Signing) -> Result<St
             return Err(AuthFault::UnsignedHeader(name.to_owned()));
         }
     }
-    request
-        .header("x-amz-content-sha256")
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            AuthFault::Malformed(
-                "Missing required header for this request: x-amz-content-sha256".to_owned(),
-            )
-        })
+    request.header("x-amz-content-sha256").map(str::to_owned).ok_or_else(|| {
+        AuthFault::Malformed(
+            "Missing required header for this request: x-amz-content-sha256".to_owned(),
+        )
+    })
 }
 
 /// The body, decoded and checked against what was signed.
@@ -261,25 +246,17 @@ fn payload(
             if signed == computed {
                 return Ok(plain(request));
             }
-            return Err(AuthFault::WrongPayload {
-                signed: signed.to_owned(),
-                computed,
-            });
+            return Err(AuthFault::WrongPayload { signed: signed.to_owned(), computed });
         }
     };
     match request.header("x-amz-decoded-content-length") {
         Some(length) if length == decoded.body.len().to_string() => Ok(decoded),
-        _ => Err(AuthFault::BadChunks(
-            "x-amz-decoded-content-length is missing or wrong",
-        )),
+        _ => Err(AuthFault::BadChunks("x-amz-decoded-content-length is missing or wrong")),
     }
 }
 
 fn plain(request: &Request) -> Decoded {
-    Decoded {
-        body: request.body.clone(),
-        trailers: Vec::new(),
-    }
+    Decoded { body: request.body.clone(), trailers: Vec::new() }
 }
 
 #[cfg(test)]

@@ -42,9 +42,7 @@ impl Caller {
             arn,
             layers: directory.layers(user),
             tags: user.tags.clone(),
-            identity: Identity::User {
-                name: user.name.clone(),
-            },
+            identity: Identity::User { name: user.name.clone() },
         }
     }
 

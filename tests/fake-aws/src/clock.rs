@@ -19,19 +19,14 @@ pub(crate) struct OutOfRange;
 
 impl Clock {
     /// The machine's clock.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the adapter that reads the clock"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the adapter that reads the clock")]
     pub(crate) fn real(&self) -> Timestamp {
         Timestamp::now()
     }
 
     /// The movable clock.
     pub(crate) fn now(&self) -> Timestamp {
-        self.real()
-            .saturating_add(self.offset())
-            .unwrap_or(Timestamp::MAX)
+        self.real().saturating_add(self.offset()).unwrap_or(Timestamp::MAX)
     }
 
     /// Moves the movable clock on, or back.
@@ -39,10 +34,8 @@ impl Clock {
     /// # Errors
     /// When the result is no date.
     pub(crate) fn advance(&self, seconds: i64) -> Result<(), OutOfRange> {
-        let to = self
-            .now()
-            .checked_add(SignedDuration::from_secs(seconds))
-            .map_err(|_| OutOfRange)?;
+        let to =
+            self.now().checked_add(SignedDuration::from_secs(seconds)).map_err(|_| OutOfRange)?;
         self.set(to);
         Ok(())
     }

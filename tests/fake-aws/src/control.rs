@@ -64,10 +64,9 @@ enum Move {
 
 async fn clock(State(fake): State<Arc<Fake>>, body: Bytes) -> Result<Json<Value>, Refusal> {
     match read(&body)? {
-        Move::AdvanceSeconds(seconds) => fake
-            .clock
-            .advance(seconds)
-            .map_err(|error| refuse(&error))?,
+        Move::AdvanceSeconds(seconds) => {
+            fake.clock.advance(seconds).map_err(|error| refuse(&error))?
+        }
         Move::Set(to) => fake.clock.set(to),
         Move::Reset(true) => fake.clock.reset(),
         Move::Reset(false) => return Err(refuse(&"reset takes true")),

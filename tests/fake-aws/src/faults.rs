@@ -62,14 +62,9 @@ impl Faults {
             (Fault::LoseAnswer, change.lose_answer_next),
         ] {
             let Some(left) = count else { continue };
-            self.planned
-                .retain(|planned| planned.kind != kind || planned.action != change.action);
+            self.planned.retain(|planned| planned.kind != kind || planned.action != change.action);
             if left > 0 {
-                self.planned.push(Planned {
-                    kind,
-                    left,
-                    action: change.action.clone(),
-                });
+                self.planned.push(Planned { kind, left, action: change.action.clone() });
             }
         }
     }
@@ -88,10 +83,7 @@ impl Faults {
     pub(crate) fn take(&mut self, service: &str, operation: &str) -> Option<Fault> {
         let full = format!("{service}:{operation}");
         let at = self.planned.iter().position(|planned| {
-            planned
-                .action
-                .as_ref()
-                .is_none_or(|action| action == operation || *action == full)
+            planned.action.as_ref().is_none_or(|action| action == operation || *action == full)
         })?;
         let planned = &mut self.planned[at];
         planned.left -= 1;
@@ -114,14 +106,8 @@ mod tests {
     #[test]
     fn faults_are_used_up_by_the_operation_that_they_name() {
         let mut faults = Faults::default();
-        change(
-            &mut faults,
-            r#"{"throttle_next": 2, "action": "AssumeRole"}"#,
-        );
-        change(
-            &mut faults,
-            r#"{"fail_next_5xx": 1, "action": "iam:CreateRole"}"#,
-        );
+        change(&mut faults, r#"{"throttle_next": 2, "action": "AssumeRole"}"#);
+        change(&mut faults, r#"{"fail_next_5xx": 1, "action": "iam:CreateRole"}"#);
         assert_eq!(faults.take("s3", "GetObject"), None);
         assert_eq!(faults.take("sts", "AssumeRole"), Some(Fault::Throttle));
         assert_eq!(faults.take("iam", "CreateRole"), Some(Fault::Fail));
@@ -133,10 +119,7 @@ mod tests {
     #[test]
     fn zero_takes_a_fault_away_and_absent_fields_stay() {
         let mut faults = Faults::default();
-        change(
-            &mut faults,
-            r#"{"lose_answer_next": 3, "propagation_ms": 50}"#,
-        );
+        change(&mut faults, r#"{"lose_answer_next": 3, "propagation_ms": 50}"#);
         change(&mut faults, r#"{"down": true}"#);
         assert!(faults.down());
         assert_eq!(faults.propagation(), Duration::from_millis(50));

@@ -27,14 +27,7 @@ pub(crate) fn session_token() -> SecretString {
 /// A request id in the form of a UUID.
 pub(crate) fn request_id() -> String {
     let hex = hex::encode(rand::random::<[u8; 16]>());
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
 
 #[cfg(test)]

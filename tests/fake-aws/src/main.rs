@@ -60,12 +60,7 @@ struct Args {
     #[arg(long, env = "FAKE_AWS_ROOT_KEY", requires = "root_secret")]
     root_key: Option<String>,
     /// Its secret. It guards nothing but this double.
-    #[arg(
-        long,
-        env = "FAKE_AWS_ROOT_SECRET",
-        requires = "root_key",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "FAKE_AWS_ROOT_SECRET", requires = "root_key", hide_env_values = true)]
     root_secret: Option<SecretString>,
 }
 

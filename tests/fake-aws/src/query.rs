@@ -42,10 +42,7 @@ impl Params {
     /// `MissingAction` if there is none.
     pub(crate) fn action(&self) -> Result<String, AwsError> {
         self.get("Action").map(str::to_owned).ok_or_else(|| {
-            AwsError::bad_request(
-                "MissingAction",
-                "The request must contain the parameter Action",
-            )
+            AwsError::bad_request("MissingAction", "The request must contain the parameter Action")
         })
     }
 
@@ -56,9 +53,7 @@ impl Params {
 
     /// The values `name.member.1<suffix>`, `name.member.2<suffix>` …
     pub(crate) fn list(&self, name: &str, suffix: &str) -> Vec<&str> {
-        (1..)
-            .map_while(|n| self.get(&format!("{name}.member.{n}{suffix}")))
-            .collect()
+        (1..).map_while(|n| self.get(&format!("{name}.member.{n}{suffix}"))).collect()
     }
 
     /// `Tags.member.N.{Key,Value}`, in the order given.
@@ -173,10 +168,7 @@ impl Checks {
         let errors = if found == 1 { "error" } else { "errors" };
         Err(AwsError::bad_request(
             "ValidationError",
-            format!(
-                "{found} validation {errors} detected: {}",
-                self.0.join("; ")
-            ),
+            format!("{found} validation {errors} detected: {}", self.0.join("; ")),
         ))
     }
 }
@@ -210,11 +202,7 @@ fn respond(call: &Call<'_>, namespace: &str, fill: impl FnOnce(&mut Xml)) -> Res
 
 /// An error's answer.
 pub(crate) fn refuse(error: &AwsError, namespace: &str, request_id: &str) -> Response<Body> {
-    let at_fault = if error.status.is_server_error() {
-        "Receiver"
-    } else {
-        "Sender"
-    };
+    let at_fault = if error.status.is_server_error() { "Receiver" } else { "Sender" };
     let document = Xml::document("ErrorResponse", namespace, |xml| {
         xml.node("Error", |xml| {
             xml.text("Type", at_fault);
@@ -243,10 +231,7 @@ mod tests {
     fn checks_are_counted_and_worded_as_aws_does() {
         let mut checks = Checks::default();
         checks.name("roleSessionName", "a b");
-        assert_eq!(
-            checks.number("durationSeconds", Some("899"), 3_600, 900, 43_200),
-            899
-        );
+        assert_eq!(checks.number("durationSeconds", Some("899"), 3_600, 900, 43_200), 899);
         let error = checks.finish().unwrap_err();
         assert_eq!(error.code, "ValidationError");
         assert_eq!(
@@ -272,19 +257,11 @@ mod tests {
     #[test]
     fn tag_keys_may_differ_by_more_than_case() {
         let tag = |key: &str| (key.to_owned(), String::new());
-        let error = Checks::default()
-            .tags(&[tag("a"), tag("A")], 50)
-            .unwrap_err();
+        let error = Checks::default().tags(&[tag("a"), tag("A")], 50).unwrap_err();
         assert_eq!(error.code, "InvalidParameterValue");
         let many: Vec<_> = (0..51).map(|n| tag(&n.to_string())).collect();
         let mut checks = Checks::default();
         checks.tags(&many, 50).unwrap();
-        assert!(
-            checks
-                .finish()
-                .unwrap_err()
-                .message
-                .contains("less than or equal to 50")
-        );
+        assert!(checks.finish().unwrap_err().message.contains("less than or equal to 50"));
     }
 }

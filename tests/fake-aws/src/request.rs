@@ -22,19 +22,15 @@ impl Request {
 
     /// The query's pairs, percent-decoded; a plus sign stays one, as in signatures.
     pub(crate) fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        self.query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (percent_decode(name), percent_decode(value))
-            })
+        self.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(name), percent_decode(value))
+        })
     }
 
     /// A parameter of the query, percent-decoded.
     pub(crate) fn query_value(&self, name: &str) -> Option<String> {
-        self.query_pairs()
-            .find_map(|(key, value)| (key == name).then_some(value))
+        self.query_pairs().find_map(|(key, value)| (key == name).then_some(value))
     }
 }
 

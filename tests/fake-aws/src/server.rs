@@ -27,10 +27,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 
 /// The whole program's routes.
 pub(crate) fn router(fake: Arc<Fake>) -> Router {
-    control::routes()
-        .fallback(aws)
-        .layer(DefaultBodyLimit::disable())
-        .with_state(fake)
+    control::routes().fallback(aws).layer(DefaultBodyLimit::disable()).with_state(fake)
 }
 
 async fn aws(State(fake): State<Arc<Fake>>, request: axum::extract::Request) -> Response<Body> {

@@ -87,11 +87,7 @@ pub(crate) fn find(name: &str) -> Option<&'static dyn Service> {
 /// The service that an unsigned request is most likely meant for, so that the refusal has its
 /// format.
 pub(crate) fn guess(request: &Request) -> &'static str {
-    let is = |name: &str| {
-        request
-            .header("host")
-            .is_some_and(|host| host.starts_with(name))
-    };
+    let is = |name: &str| request.header("host").is_some_and(|host| host.starts_with(name));
     match request.path.as_str() {
         "/" if is("iam") => "iam",
         "/" if request.method == http::Method::POST || request.query.contains("Action=") => "sts",
@@ -141,11 +137,7 @@ impl Call<'_> {
     pub(crate) fn ask(&self, action: &str, resource: &str, extra: Context) -> Result<(), Denial> {
         self.note_resource(resource);
         let context = self.context(extra);
-        self.caller.layers.decide(Question {
-            action,
-            resource,
-            context: &context,
-        })
+        self.caller.layers.decide(Question { action, resource, context: &context })
     }
 
     /// The condition keys of this call, with those that only the service knows.
@@ -163,9 +155,7 @@ impl Call<'_> {
 
     /// Tells the log of calls a parameter, by its name in CloudTrail.
     pub(crate) fn note(&self, name: &str, value: &str) {
-        self.parameters
-            .borrow_mut()
-            .insert(name.to_owned(), value.to_owned());
+        self.parameters.borrow_mut().insert(name.to_owned(), value.to_owned());
     }
 
     /// `AccessDenied` with AWS's sentence. `on` is " on resource: …" or nothing.

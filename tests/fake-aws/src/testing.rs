@@ -39,11 +39,7 @@ impl Reply {
 
     /// The error's code, or `OK`.
     pub(crate) fn code(&self) -> &str {
-        if self.status.is_success() {
-            "OK"
-        } else {
-            self.text("Code").unwrap_or("no code")
-        }
+        if self.status.is_success() { "OK" } else { self.text("Code").unwrap_or("no code") }
     }
 
     /// The error's message.
@@ -77,9 +73,7 @@ pub(crate) fn request(method: Method, path: &str, query: &str, body: &str) -> Re
 
 /// A request of the Query protocol, not signed yet.
 pub(crate) fn query_request(params: &[(&str, &str)]) -> Request {
-    let body = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(params)
-        .finish();
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
     let mut request = request(Method::POST, "/", "", &body);
     let name = HeaderName::from_static("content-type");
     let value = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -101,12 +95,8 @@ impl Bench {
     pub(crate) fn send(&self, request: &Request) -> Reply {
         let response = serve(&self.fake, request);
         let (parts, body) = response.into_parts();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let body = runtime
-            .block_on(axum::body::to_bytes(body, usize::MAX))
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(axum::body::to_bytes(body, usize::MAX)).unwrap();
         Reply {
             status: parts.status,
             headers: parts.headers,
@@ -157,11 +147,7 @@ impl Bench {
 
     /// Puts an inline policy on a role.
     pub(crate) fn put_policy(&self, role: &str, name: &str, document: &str) -> Reply {
-        let params = [
-            ("RoleName", role),
-            ("PolicyName", name),
-            ("PolicyDocument", document),
-        ];
+        let params = [("RoleName", role), ("PolicyName", name), ("PolicyDocument", document)];
         self.iam("PutRolePolicy", &params)
     }
 

@@ -1,10 +1,7 @@
 //! The real AWS CLI against the program: what a grant's life looks like from outside.
 //!
 //! `EBBGATE_AWS_CLI` names the CLI; `aws` is taken from the path otherwise.
-#![allow(
-    clippy::unwrap_used,
-    reason = "all of this file is tests: a panic is the report"
-)]
+#![allow(clippy::unwrap_used, reason = "all of this file is tests: a panic is the report")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -48,11 +45,8 @@ impl Fake {
             .spawn()
             .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let line = tokio::time::timeout(HANG, stdout.lines().next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let line =
+            tokio::time::timeout(HANG, stdout.lines().next_line()).await.unwrap().unwrap().unwrap();
         let endpoint = line.strip_prefix("listening on ").unwrap().to_owned();
         let ready = wait_for_json(&ready).await;
         assert_eq!(ready["endpoint"], endpoint);
@@ -125,14 +119,7 @@ impl Fake {
 
     async fn calls(&self) -> String {
         let url = format!("{}/_fake/calls", self.endpoint);
-        self.http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
+        self.http.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// A bucket, and a role that may use it and that the account trusts.
@@ -201,10 +188,7 @@ impl Fake {
             text(&keys["SecretAccessKey"]),
             Some(text(&keys["SessionToken"])),
         );
-        (
-            credentials,
-            text(&answer["AssumedRoleUser"]["AssumedRoleId"]),
-        )
+        (credentials, text(&answer["AssumedRoleUser"]["AssumedRoleId"]))
     }
 
     /// Asks it to stop; it must, and with success.
@@ -256,16 +240,12 @@ async fn a_session_policy_ends_a_session_to_the_second_and_expiry_ends_it_for_go
     let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     std::fs::write(&up, &content).unwrap();
     let object = format!("{BUCKET}/reports/with space.bin");
-    fake.ok(&session, &["s3", "cp", up.to_str().unwrap(), &object])
-        .await;
-    fake.ok(&session, &["s3", "cp", &object, down.to_str().unwrap()])
-        .await;
+    fake.ok(&session, &["s3", "cp", up.to_str().unwrap(), &object]).await;
+    fake.ok(&session, &["s3", "cp", &object, down.to_str().unwrap()]).await;
     assert_eq!(std::fs::read(&down).unwrap(), content);
     let listed = fake.ok(&session, &["s3", "ls", BUCKET]).await;
     assert!(listed.contains("PRE reports/"), "{listed}");
-    let listed = fake
-        .ok(&session, &["s3", "ls", "--recursive", BUCKET])
-        .await;
+    let listed = fake.ok(&session, &["s3", "ls", "--recursive", BUCKET]).await;
     assert!(listed.contains("400000 reports/with space.bin"), "{listed}");
 
     fake.post("clock", json!({"set": end.to_string()})).await;
@@ -283,9 +263,7 @@ async fn a_session_policy_ends_a_session_to_the_second_and_expiry_ends_it_for_go
     fake.post("clock", json!({"advance_seconds": 1_800})).await;
     let complaint = fake.refused(&session, &["s3", "ls", BUCKET]).await;
     assert!(complaint.contains("(ExpiredToken)"), "{complaint}");
-    let complaint = fake
-        .refused(&session, &["sts", "get-caller-identity"])
-        .await;
+    let complaint = fake.refused(&session, &["sts", "get-caller-identity"]).await;
     assert!(complaint.contains("(ExpiredToken)"), "{complaint}");
     fake.stop().await;
 }
@@ -302,10 +280,7 @@ async fn a_deny_on_one_session_leaves_the_other_alone() {
         "Condition": {"StringEquals": {"aws:userid": first_id}}});
     fake.put_policy("revoked", &deny).await;
     let complaint = fake.refused(&first, &["s3", "ls", BUCKET]).await;
-    assert!(
-        complaint.contains("with an explicit deny in an identity-based policy"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("with an explicit deny in an identity-based policy"), "{complaint}");
     fake.ok(&second, &["s3", "ls", BUCKET]).await;
     let who = fake.ok(&first, &["sts", "get-caller-identity"]).await;
     assert!(who.contains(&first_id), "{who}");
@@ -316,17 +291,9 @@ async fn a_deny_on_one_session_leaves_the_other_alone() {
 async fn faults_are_met_by_the_cli_and_logged_without_secrets() {
     let fake = Fake::start().await;
     fake.with_role().await;
-    fake.post(
-        "faults",
-        json!({"throttle_next": 1, "action": "AssumeRole"}),
-    )
-    .await;
+    fake.post("faults", json!({"throttle_next": 1, "action": "AssumeRole"})).await;
     let (session, _) = fake.assume("grant-1", json!([allow_all()])).await;
-    fake.post(
-        "faults",
-        json!({"fail_next_5xx": 1, "action": "s3:ListObjectsV2"}),
-    )
-    .await;
+    fake.post("faults", json!({"fail_next_5xx": 1, "action": "s3:ListObjectsV2"})).await;
     fake.ok(&session, &["s3", "ls", BUCKET]).await;
 
     let calls = fake.calls().await;
@@ -350,9 +317,7 @@ async fn faults_are_met_by_the_cli_and_logged_without_secrets() {
     assert_eq!(last["resource"], "arn:aws:s3:::orders");
 
     fake.post("reset", json!({})).await;
-    let complaint = fake
-        .refused(&session, &["sts", "get-caller-identity"])
-        .await;
+    let complaint = fake.refused(&session, &["sts", "get-caller-identity"]).await;
     assert!(complaint.contains("(InvalidClientTokenId)"), "{complaint}");
     let who = fake.ok(&fake.admin, &["sts", "get-caller-identity"]).await;
     assert!(who.contains("user/admin"), "{who}");

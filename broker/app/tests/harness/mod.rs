@@ -47,11 +47,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let store = Arc::new(
-            SqliteStore::open(&dir.path().join("test.db"))
-                .await
-                .unwrap(),
-        );
+        let store = Arc::new(SqliteStore::open(&dir.path().join("test.db")).await.unwrap());
         let settings = Arc::new(Settings(Mutex::new(Arc::new(snapshot()))));
         Self::over(store, Arc::new(TestClock::new()), settings, dir)
     }
@@ -76,14 +72,7 @@ impl World {
             ids: Arc::new(Counter::new(clock.now())),
             meter: Arc::new(NoMeter),
         });
-        Self {
-            broker,
-            store,
-            clock,
-            place,
-            settings,
-            _dir: dir,
-        }
+        Self { broker, store, clock, place, settings, _dir: dir }
     }
 
     pub(crate) fn caller(&self, name: &str) -> Caller {
@@ -101,10 +90,7 @@ impl World {
             person
         });
         let directory = Directory::new(people.collect::<Vec<_>>());
-        *slot = Arc::new(Snapshot {
-            directory,
-            ..(**slot).clone()
-        });
+        *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
     }
 
     pub(crate) async fn answer(&self, order: &Order, outcome: Outcome) {
@@ -125,10 +111,7 @@ impl World {
 
     pub(crate) async fn events(&self) -> Vec<AuditEvent> {
         let records = self.store.audit(0, 1_000).await.unwrap();
-        records
-            .iter()
-            .map(|record| serde_json::from_str(&record.body).unwrap())
-            .collect()
+        records.iter().map(|record| serde_json::from_str(&record.body).unwrap()).collect()
     }
 }
 
@@ -137,19 +120,11 @@ pub(crate) fn id(name: &str) -> PrincipalId {
 }
 
 pub(crate) fn key(key: &str, fingerprint: &str) -> ClientKey {
-    ClientKey {
-        key: key.to_owned(),
-        fingerprint: fingerprint.to_owned(),
-    }
+    ClientKey { key: key.to_owned(), fingerprint: fingerprint.to_owned() }
 }
 
 pub(crate) fn finding(at: Timestamp) -> Finding {
-    Finding {
-        checked_at: at,
-        closed_at: at,
-        sessions_ended: 0,
-        summary: "gone".to_owned(),
-    }
+    Finding { checked_at: at, closed_at: at, sessions_ended: 0, summary: "gone".to_owned() }
 }
 
 fn snapshot() -> Snapshot {
@@ -208,14 +183,8 @@ fn flow() -> AccessFlow {
             }],
             request_timeout: "8h".parse().unwrap(),
         },
-        duration: DurationRule {
-            default: "60s".parse().unwrap(),
-            max: "1h".parse().unwrap(),
-        },
-        justification: JustificationRule {
-            required: true,
-            ticket: None,
-        },
+        duration: DurationRule { default: "60s".parse().unwrap(), max: "1h".parse().unwrap() },
+        justification: JustificationRule { required: true, ticket: None },
     }
 }
 
@@ -292,16 +261,12 @@ impl TestPlace {
 impl Placement for TestPlace {
     fn ready(&self) -> Vec<IntegrationName> {
         let here = !self.away.load(Ordering::SeqCst);
-        here.then(|| "orders".parse().unwrap())
-            .into_iter()
-            .collect()
+        here.then(|| "orders".parse().unwrap()).into_iter().collect()
     }
 
     async fn send(&self, order: Order) -> Result<(), NotPlaced> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(NotPlaced::AgentAway {
-                agent: "db-eu".to_owned(),
-            });
+            return Err(NotPlaced::AgentAway { agent: "db-eu".to_owned() });
         }
         self.orders.lock().push(order);
         Ok(())
@@ -318,9 +283,7 @@ impl Placement for TestPlace {
         _: CredentialWish,
         _: Timestamp,
     ) -> Result<Credential, ConnectorError> {
-        Ok(Credential::Login {
-            user: "x".to_owned(),
-        })
+        Ok(Credential::Login { user: "x".to_owned() })
     }
 }
 

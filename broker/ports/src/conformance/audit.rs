@@ -7,10 +7,7 @@ use super::{Checked, samples::event};
 use crate::{Store, store::Change, verify_audit};
 
 fn change(events: Vec<AuditEvent>) -> Change {
-    Change {
-        events,
-        ..Change::default()
-    }
+    Change { events, ..Change::default() }
 }
 
 fn parsed(record: &AuditRecord) -> Result<AuditEvent, serde_json::Error> {
@@ -37,16 +34,11 @@ pub async fn the_chain_has_no_gaps_under_concurrent_commits(store: &dyn Store) -
     let writers = (0..16).map(|writer| async move {
         for round in 0..5 {
             let first = writer * 100 + round * 10;
-            store
-                .commit(change(vec![event(first), event(first + 1)]))
-                .await?;
+            store.commit(change(vec![event(first), event(first + 1)])).await?;
         }
         Ok::<(), crate::StoreError>(())
     });
-    join_all(writers)
-        .await
-        .into_iter()
-        .collect::<Result<Vec<()>, _>>()?;
+    join_all(writers).await.into_iter().collect::<Result<Vec<()>, _>>()?;
 
     let walk = verify_audit(store).await??;
     let head = store.audit_head().await?;
@@ -74,14 +66,8 @@ pub async fn the_log_is_read_in_pages_as_it_was_written(store: &dyn Store) -> Ch
     store.commit(change(events[2..].to_vec())).await?;
 
     let page = store.audit(1, 3).await?;
-    assert_eq!(
-        page.iter().map(|record| record.seq).collect::<Vec<_>>(),
-        [2, 3, 4]
-    );
-    assert_eq!(
-        page.iter().map(parsed).collect::<Result<Vec<_>, _>>()?,
-        events[1..4]
-    );
+    assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(page.iter().map(parsed).collect::<Result<Vec<_>, _>>()?, events[1..4]);
     assert_eq!(page[0].body, serde_json::to_string(&events[1])?);
     assert_eq!(store.audit(5, 3).await?, []);
     Ok(())

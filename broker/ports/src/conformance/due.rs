@@ -43,36 +43,19 @@ pub async fn due_grants_come_earliest_first(store: &dyn Store) -> Checked {
     ];
     put(store, [request(1, ANA)?], grants).await?;
 
-    assert_eq!(
-        due(store, at(60), &ready, 10).await?,
-        [2, 20, 1].map(grant_id)
-    );
+    assert_eq!(due(store, at(60), &ready, 10).await?, [2, 20, 1].map(grant_id));
     assert_eq!(due(store, at(60), &ready, 2).await?, [2, 20].map(grant_id));
     assert_eq!(due(store, at(60), &[], 10).await?, [2, 1].map(grant_id));
     let both = ["here".parse()?, "away".parse()?];
-    assert_eq!(
-        due(store, at(60), &both, 10).await?,
-        [5, 2, 20, 1].map(grant_id)
-    );
+    assert_eq!(due(store, at(60), &both, 10).await?, [5, 2, 20, 1].map(grant_id));
 
     assert_eq!(due(store, at(10), &ready, 10).await?, [grant_id(2)]);
-    assert_eq!(
-        due(store, at(10) - SignedDuration::from_nanos(1), &ready, 10).await?,
-        []
-    );
+    assert_eq!(due(store, at(10) - SignedDuration::from_nanos(1), &ready, 10).await?, []);
 
     // What was done is not due any more.
     let found = store.grant(grant_id(2)).await?.ok_or("no grant")?;
-    let later = Versioned {
-        version: found.version,
-        value: active(found.value, at(90)),
-    };
-    store
-        .commit(Change {
-            grants: vec![Write::Update(later)],
-            ..Change::default()
-        })
-        .await?;
+    let later = Versioned { version: found.version, value: active(found.value, at(90)) };
+    store.commit(Change { grants: vec![Write::Update(later)], ..Change::default() }).await?;
     assert_eq!(due(store, at(60), &ready, 10).await?, [20, 1].map(grant_id));
     Ok(())
 }
@@ -90,10 +73,7 @@ pub async fn absent_agents_do_not_crowd_out_due_grants(store: &dyn Store) -> Che
     grants.push(active(grant(61, 1, ANA, "away")?, at(70)));
     put(store, [request(1, ANA)?], grants).await?;
 
-    assert_eq!(
-        due(store, at(99), &["here".parse()?], 2).await?,
-        [60, 61].map(grant_id)
-    );
+    assert_eq!(due(store, at(99), &["here".parse()?], 2).await?, [60, 61].map(grant_id));
     Ok(())
 }
 
@@ -103,11 +83,7 @@ pub async fn absent_agents_do_not_crowd_out_due_grants(store: &dyn Store) -> Che
 /// The store failed.
 pub async fn due_requests_come_earliest_first(store: &dyn Store) -> Checked {
     let lapsing = |n, seconds, state| {
-        request(n, ANA).map(|wish| AccessRequest {
-            lapses_at: Some(at(seconds)),
-            state,
-            ..wish
-        })
+        request(n, ANA).map(|wish| AccessRequest { lapses_at: Some(at(seconds)), state, ..wish })
     };
     let requests = [
         lapsing(1, 30, RequestState::Pending)?,
@@ -136,24 +112,13 @@ pub async fn due_requests_come_earliest_first(store: &dyn Store) -> Checked {
 /// The store failed.
 pub async fn the_next_moment_is_beyond_now(store: &dyn Store) -> Checked {
     assert_eq!(store.next_due(at(0)).await?, None);
-    let wish = AccessRequest {
-        lapses_at: Some(at(20)),
-        ..request(1, ANA)?
-    };
-    let grants = [
-        grant(5, 1, ANA, "away")?,
-        active(grant(6, 1, ANA, "here")?, at(30)),
-    ];
+    let wish = AccessRequest { lapses_at: Some(at(20)), ..request(1, ANA)? };
+    let grants = [grant(5, 1, ANA, "away")?, active(grant(6, 1, ANA, "here")?, at(30))];
     put(store, [wish], grants).await?;
 
     assert_eq!(store.next_due(at(0)).await?, Some(at(5)));
     assert_eq!(store.next_due(at(5)).await?, Some(at(20)));
-    assert_eq!(
-        store
-            .next_due(at(20) - SignedDuration::from_nanos(1))
-            .await?,
-        Some(at(20))
-    );
+    assert_eq!(store.next_due(at(20) - SignedDuration::from_nanos(1)).await?, Some(at(20)));
     assert_eq!(store.next_due(at(20)).await?, Some(at(30)));
     assert_eq!(store.next_due(at(30)).await?, None);
     Ok(())

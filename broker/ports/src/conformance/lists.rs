@@ -31,80 +31,19 @@ pub async fn requests_are_listed_newest_first_by_query(store: &dyn Store) -> Che
     ];
     // Not in their order: what counts is the id.
     put(store, requests.into_iter().rev(), []).await?;
-    let all = RequestQuery {
-        limit: 10,
-        ..RequestQuery::default()
-    };
+    let all = RequestQuery { limit: 10, ..RequestQuery::default() };
     let of = |who: &str| who.parse().map(Some);
     for (query, expected) in [
         (all.clone(), &[5, 4, 3, 2, 1][..]),
-        (
-            RequestQuery {
-                limit: 2,
-                ..all.clone()
-            },
-            &[5, 4],
-        ),
-        (
-            RequestQuery {
-                limit: 2,
-                before: Some(request_id(4)),
-                ..all.clone()
-            },
-            &[3, 2],
-        ),
-        (
-            RequestQuery {
-                limit: 0,
-                ..all.clone()
-            },
-            &[],
-        ),
-        (
-            RequestQuery {
-                pending: true,
-                ..all.clone()
-            },
-            &[3, 2],
-        ),
-        (
-            RequestQuery {
-                open: true,
-                ..all.clone()
-            },
-            &[4, 3, 2],
-        ),
-        (
-            RequestQuery {
-                open: true,
-                before: Some(request_id(4)),
-                ..all.clone()
-            },
-            &[3, 2],
-        ),
-        (
-            RequestQuery {
-                requester: of(ana)?,
-                ..all.clone()
-            },
-            &[4, 2, 1],
-        ),
-        (
-            RequestQuery {
-                requester: of(ana)?,
-                open: true,
-                ..all.clone()
-            },
-            &[4, 2],
-        ),
-        (
-            RequestQuery {
-                requester: of(bo)?,
-                pending: true,
-                ..all.clone()
-            },
-            &[3],
-        ),
+        (RequestQuery { limit: 2, ..all.clone() }, &[5, 4]),
+        (RequestQuery { limit: 2, before: Some(request_id(4)), ..all.clone() }, &[3, 2]),
+        (RequestQuery { limit: 0, ..all.clone() }, &[]),
+        (RequestQuery { pending: true, ..all.clone() }, &[3, 2]),
+        (RequestQuery { open: true, ..all.clone() }, &[4, 3, 2]),
+        (RequestQuery { open: true, before: Some(request_id(4)), ..all.clone() }, &[3, 2]),
+        (RequestQuery { requester: of(ana)?, ..all.clone() }, &[4, 2, 1]),
+        (RequestQuery { requester: of(ana)?, open: true, ..all.clone() }, &[4, 2]),
+        (RequestQuery { requester: of(bo)?, pending: true, ..all.clone() }, &[3]),
         (
             RequestQuery {
                 requester: of(ana)?,
@@ -114,20 +53,10 @@ pub async fn requests_are_listed_newest_first_by_query(store: &dyn Store) -> Che
             },
             &[2],
         ),
-        (
-            RequestQuery {
-                requester: of("cy@example.com")?,
-                ..all
-            },
-            &[],
-        ),
+        (RequestQuery { requester: of("cy@example.com")?, ..all }, &[]),
     ] {
         let found = requests_found(store, &query).await?;
-        assert_eq!(
-            found,
-            expected.iter().map(|n| request_id(*n)).collect::<Vec<_>>(),
-            "{query:?}"
-        );
+        assert_eq!(found, expected.iter().map(|n| request_id(*n)).collect::<Vec<_>>(), "{query:?}");
     }
     Ok(())
 }
@@ -136,12 +65,7 @@ async fn requests_found(
     store: &dyn Store,
     query: &RequestQuery,
 ) -> Result<Vec<RequestId>, StoreError> {
-    Ok(store
-        .requests(query)
-        .await?
-        .into_iter()
-        .map(|found| found.value.id)
-        .collect())
+    Ok(store.requests(query).await?.into_iter().map(|found| found.value.id).collect())
 }
 
 /// Grants by principal, request, integrations, live, page by page.
@@ -151,11 +75,7 @@ async fn requests_found(
 pub async fn grants_are_listed_newest_first_by_query(store: &dyn Store) -> Checked {
     let (ana, bo) = ("ana@example.com", "bo@example.com");
     let over = |grant: Grant| Grant {
-        state: GrantState::Revoked {
-            reason: RevokeReason::Released,
-            at: at(9),
-            finding: None,
-        },
+        state: GrantState::Revoked { reason: RevokeReason::Released, at: at(9), finding: None },
         ..grant
     };
     let grants = [
@@ -165,133 +85,32 @@ pub async fn grants_are_listed_newest_first_by_query(store: &dyn Store) -> Check
         active(grant(4, 2, ana, "three")?, at(60)),
         over(grant(5, 2, bo, "two")?),
     ];
-    put(
-        store,
-        [request(1, ana)?, request(2, bo)?],
-        grants.into_iter().rev(),
-    )
-    .await?;
-    let all = GrantQuery {
-        limit: 10,
-        ..GrantQuery::default()
-    };
-    let on = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<Vec<_>, _>>()
-    };
+    put(store, [request(1, ana)?, request(2, bo)?], grants.into_iter().rev()).await?;
+    let all = GrantQuery { limit: 10, ..GrantQuery::default() };
+    let on = |names: &[&str]| names.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>();
     let of = |who: &str| who.parse().map(Some);
     let (first, second) = (Some(request_id(1)), Some(request_id(2)));
     for (query, expected) in [
         (all.clone(), &[5, 4, 3, 2, 1][..]),
-        (
-            GrantQuery {
-                limit: 2,
-                before: Some(grant_id(4)),
-                ..all.clone()
-            },
-            &[3, 2],
-        ),
-        (
-            GrantQuery {
-                limit: 0,
-                ..all.clone()
-            },
-            &[],
-        ),
-        (
-            GrantQuery {
-                live: true,
-                ..all.clone()
-            },
-            &[4, 3, 2],
-        ),
-        (
-            GrantQuery {
-                live: true,
-                limit: 1,
-                before: Some(grant_id(4)),
-                ..all.clone()
-            },
-            &[3],
-        ),
-        (
-            GrantQuery {
-                request: first,
-                ..all.clone()
-            },
-            &[2, 1],
-        ),
-        (
-            GrantQuery {
-                request: second,
-                live: true,
-                ..all.clone()
-            },
-            &[4, 3],
-        ),
-        (
-            GrantQuery {
-                request: second,
-                principal: of(ana)?,
-                ..all.clone()
-            },
-            &[4],
-        ),
-        (
-            GrantQuery {
-                principal: of(bo)?,
-                ..all.clone()
-            },
-            &[5, 3],
-        ),
-        (
-            GrantQuery {
-                principal: of(ana)?,
-                live: true,
-                ..all.clone()
-            },
-            &[4, 2],
-        ),
-        (
-            GrantQuery {
-                integrations: on(&["one"])?,
-                ..all.clone()
-            },
-            &[3, 1],
-        ),
-        (
-            GrantQuery {
-                integrations: on(&["one", "two"])?,
-                live: true,
-                ..all.clone()
-            },
-            &[3, 2],
-        ),
-        (
-            GrantQuery {
-                integrations: on(&["none"])?,
-                ..all
-            },
-            &[],
-        ),
+        (GrantQuery { limit: 2, before: Some(grant_id(4)), ..all.clone() }, &[3, 2]),
+        (GrantQuery { limit: 0, ..all.clone() }, &[]),
+        (GrantQuery { live: true, ..all.clone() }, &[4, 3, 2]),
+        (GrantQuery { live: true, limit: 1, before: Some(grant_id(4)), ..all.clone() }, &[3]),
+        (GrantQuery { request: first, ..all.clone() }, &[2, 1]),
+        (GrantQuery { request: second, live: true, ..all.clone() }, &[4, 3]),
+        (GrantQuery { request: second, principal: of(ana)?, ..all.clone() }, &[4]),
+        (GrantQuery { principal: of(bo)?, ..all.clone() }, &[5, 3]),
+        (GrantQuery { principal: of(ana)?, live: true, ..all.clone() }, &[4, 2]),
+        (GrantQuery { integrations: on(&["one"])?, ..all.clone() }, &[3, 1]),
+        (GrantQuery { integrations: on(&["one", "two"])?, live: true, ..all.clone() }, &[3, 2]),
+        (GrantQuery { integrations: on(&["none"])?, ..all }, &[]),
     ] {
         let found = grants_found(store, &query).await?;
-        assert_eq!(
-            found,
-            expected.iter().map(|n| grant_id(*n)).collect::<Vec<_>>(),
-            "{query:?}"
-        );
+        assert_eq!(found, expected.iter().map(|n| grant_id(*n)).collect::<Vec<_>>(), "{query:?}");
     }
     Ok(())
 }
 
 async fn grants_found(store: &dyn Store, query: &GrantQuery) -> Result<Vec<GrantId>, StoreError> {
-    Ok(store
-        .grants(query)
-        .await?
-        .into_iter()
-        .map(|found| found.value.id)
-        .collect())
+    Ok(store.grants(query).await?.into_iter().map(|found| found.value.id).collect())
 }

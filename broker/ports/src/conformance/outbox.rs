@@ -13,12 +13,7 @@ use crate::{
 };
 
 async fn put(store: &dyn Store, notices: Vec<OutboxItem>) -> Result<(), StoreError> {
-    store
-        .commit(Change {
-            notices,
-            ..Change::default()
-        })
-        .await
+    store.commit(Change { notices, ..Change::default() }).await
 }
 
 async fn taken(
@@ -27,12 +22,7 @@ async fn taken(
     until: Timestamp,
     limit: u32,
 ) -> Result<Vec<NoticeId>, StoreError> {
-    Ok(store
-        .take_notices(now, until, limit)
-        .await?
-        .into_iter()
-        .map(|item| item.id)
-        .collect())
+    Ok(store.take_notices(now, until, limit).await?.into_iter().map(|item| item.id).collect())
 }
 
 /// In the order in which they were put in, whatever their ids; as they were; once while hidden.
@@ -43,10 +33,7 @@ pub async fn notices_are_taken_in_their_order(store: &dyn Store) -> Checked {
     put(store, vec![notice(3, 1)?, notice(1, 2)?]).await?;
     put(store, vec![notice(2, 3)?]).await?;
 
-    assert_eq!(
-        store.take_notices(at(10), at(20), 2).await?,
-        [notice(3, 1)?, notice(1, 2)?]
-    );
+    assert_eq!(store.take_notices(at(10), at(20), 2).await?, [notice(3, 1)?, notice(1, 2)?]);
     assert_eq!(taken(store, at(10), at(20), 2).await?, [notice_id(2)]);
     assert_eq!(taken(store, at(10), at(20), 2).await?, []);
     Ok(())
@@ -61,17 +48,11 @@ pub async fn what_is_not_delivered_comes_again_with_its_id(store: &dyn Store) ->
     put(store, vec![notice(1, 1)?]).await?;
     assert_eq!(taken(store, at(10), at(20), 5).await?, [notice_id(1)]);
     assert_eq!(taken(store, at(19), at(29), 5).await?, []);
-    assert_eq!(
-        store.take_notices(at(20), at(30), 5).await?,
-        [notice(1, 1)?]
-    );
+    assert_eq!(store.take_notices(at(20), at(30), 5).await?, [notice(1, 1)?]);
 
     store.notice_failed(notice_id(1), at(50)).await?;
     assert_eq!(taken(store, at(49), at(59), 5).await?, []);
-    let again = OutboxItem {
-        failures: 1,
-        ..notice(1, 1)?
-    };
+    let again = OutboxItem { failures: 1, ..notice(1, 1)? };
     assert_eq!(store.take_notices(at(50), at(60), 5).await?, [again]);
 
     store.notice_delivered(notice_id(1)).await?;
@@ -87,15 +68,8 @@ pub async fn what_is_not_delivered_comes_again_with_its_id(store: &dyn Store) ->
 pub async fn a_later_notice_waits_for_the_earlier_ones_of_its_request(
     store: &dyn Store,
 ) -> Checked {
-    put(
-        store,
-        vec![notice(1, 1)?, notice(2, 1)?, notice(3, 2)?, notice(4, 1)?],
-    )
-    .await?;
-    assert_eq!(
-        taken(store, at(10), at(20), 5).await?,
-        [1, 3].map(notice_id)
-    );
+    put(store, vec![notice(1, 1)?, notice(2, 1)?, notice(3, 2)?, notice(4, 1)?]).await?;
+    assert_eq!(taken(store, at(10), at(20), 5).await?, [1, 3].map(notice_id));
     store.notice_failed(notice_id(1), at(60)).await?;
     store.notice_delivered(notice_id(3)).await?;
     assert_eq!(taken(store, at(30), at(40), 5).await?, []);

@@ -64,10 +64,7 @@ pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
         requesters: vec!["group:data".parse()?],
         access: Vec::new(),
         approval: ApprovalPolicy::Automatic,
-        duration: DurationRule {
-            default: hour()?,
-            max: hour()?,
-        },
+        duration: DurationRule { default: hour()?, max: hour()? },
         justification: JustificationRule::default(),
     };
     Ok(AccessRequest {

@@ -52,17 +52,12 @@ pub(crate) fn outcome(message: v1::Outcome) -> Result<(GrantId, u64, Outcome), B
     let grant = grant(&message.grant_id)?;
     let outcome = match message.result.ok_or(BadMessage("result"))? {
         Wire::Provisioned(_) => Outcome::Provisioned,
-        Wire::ProvisionFailed(failure) => Outcome::ProvisionFailed {
-            error: text(failure.message),
-            may_pass: failure.may_pass,
-        },
+        Wire::ProvisionFailed(failure) => {
+            Outcome::ProvisionFailed { error: text(failure.message), may_pass: failure.may_pass }
+        }
         Wire::TornDown(found) => Outcome::TornDown(finding(found)?),
-        Wire::TeardownFailed(failure) => Outcome::TeardownFailed {
-            error: text(failure.message),
-        },
-        Wire::Stale(stale) => Outcome::Stale {
-            newest: stale.newest_seq,
-        },
+        Wire::TeardownFailed(failure) => Outcome::TeardownFailed { error: text(failure.message) },
+        Wire::Stale(stale) => Outcome::Stale { newest: stale.newest_seq },
     };
     Ok((grant, message.seq, outcome))
 }
@@ -89,20 +84,11 @@ pub(crate) fn credential(message: v1::CredentialOutcome) -> Result<Credential, C
     match message.result {
         Some(Wire::User(user)) => Ok(Credential::Login { user }),
         Some(Wire::Failure(failure)) => {
-            let kind = if failure.may_pass {
-                ErrorKind::Unreachable
-            } else {
-                ErrorKind::Refused
-            };
-            Err(
-                ConnectorError::new(kind, "register the password's verifier")
-                    .because(text(failure.message)),
-            )
+            let kind = if failure.may_pass { ErrorKind::Unreachable } else { ErrorKind::Refused };
+            Err(ConnectorError::new(kind, "register the password's verifier")
+                .because(text(failure.message)))
         }
-        None => Err(ConnectorError::new(
-            ErrorKind::Invalid,
-            "understand the agent's answer",
-        )),
+        None => Err(ConnectorError::new(ErrorKind::Invalid, "understand the agent's answer")),
     }
 }
 
@@ -113,9 +99,5 @@ fn time(millis: i64) -> Result<Timestamp, BadMessage> {
 /// An agent's words end up in records: not endless ones.
 fn text(text: String) -> String {
     const MOST: usize = 2_000;
-    if text.chars().count() <= MOST {
-        text
-    } else {
-        text.chars().take(MOST).collect()
-    }
+    if text.chars().count() <= MOST { text } else { text.chars().take(MOST).collect() }
 }

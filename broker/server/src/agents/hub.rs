@@ -61,25 +61,14 @@ impl Hub {
         // Before anybody can find the session: nothing may overtake the welcome.
         let sent = outbound.send(welcome);
         debug_assert!(sent.is_ok(), "the receiver is in our hands");
-        inner.sessions.insert(
-            agent.clone(),
-            Session {
-                number,
-                outbound,
-                integrations,
-            },
-        );
+        inner.sessions.insert(agent.clone(), Session { number, outbound, integrations });
         (number, receiver)
     }
 
     /// An agent's stream ended. Nothing where a newer one has taken its place.
     pub(crate) fn leave(&self, agent: &AgentName, number: u64) {
         let mut inner = self.inner.lock();
-        if inner
-            .sessions
-            .get(agent)
-            .is_some_and(|session| session.number == number)
-        {
+        if inner.sessions.get(agent).is_some_and(|session| session.number == number) {
             inner.sessions.remove(agent);
         }
     }
@@ -97,32 +86,21 @@ impl Hub {
     /// Whether the agent is connected and serves the integration.
     pub(crate) fn serves(&self, agent: &AgentName, integration: &IntegrationName) -> bool {
         let inner = self.inner.lock();
-        inner
-            .sessions
-            .get(agent)
-            .is_some_and(|session| session.integrations.contains(integration))
+        inner.sessions.get(agent).is_some_and(|session| session.integrations.contains(integration))
     }
 
     /// Sends a message to an agent; false where it is not connected.
     pub(crate) fn tell(&self, agent: &AgentName, message: v1::broker_message::Message) -> bool {
         let inner = self.inner.lock();
         inner.sessions.get(agent).is_some_and(|session| {
-            session
-                .outbound
-                .send(v1::BrokerMessage {
-                    message: Some(message),
-                })
-                .is_ok()
+            session.outbound.send(v1::BrokerMessage { message: Some(message) }).is_ok()
         })
     }
 
     /// Sends an order to an agent that serves its integration; false where there is none.
     pub(crate) fn order(&self, agent: &AgentName, order: &Order, now: Timestamp) -> bool {
         self.serves(agent, &order.spec.integration)
-            && self.tell(
-                agent,
-                v1::broker_message::Message::Order(convert::order(order, now)),
-            )
+            && self.tell(agent, v1::broker_message::Message::Order(convert::order(order, now)))
     }
 
     /// Passes a verifier to an agent and waits for its answer. The verifier is kept nowhere.
@@ -142,10 +120,7 @@ impl Hub {
             scram_verifier: verifier.to_sql_text(),
         });
         let answer = if self.tell(agent, message) {
-            tokio::time::timeout(PATIENCE, receiver)
-                .await
-                .ok()
-                .and_then(Result::ok)
+            tokio::time::timeout(PATIENCE, receiver).await.ok().and_then(Result::ok)
         } else {
             let away = format!("the agent {agent} is not connected");
             self.inner.lock().waiting.remove(&(grant, seq));
@@ -155,10 +130,8 @@ impl Hub {
         match answer {
             Some(outcome) => convert::credential(outcome),
             None => {
-                let silent = format!(
-                    "the agent {agent} did not answer within {} s",
-                    PATIENCE.as_secs()
-                );
+                let silent =
+                    format!("the agent {agent} did not answer within {} s", PATIENCE.as_secs());
                 Err(ConnectorError::new(ErrorKind::Unreachable, doing).because(silent))
             }
         }

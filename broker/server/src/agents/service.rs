@@ -81,19 +81,10 @@ impl AgentService for Agents {
     ) -> Result<Response<v1::RenewCertificateResponse>, Status> {
         let record = self.known(&request).await?;
         let (certificate, ends) = self.sign(&request.into_inner().signing_request, record.id)?;
-        let record = AgentRecord {
-            certificate_expires_at: ends,
-            ..record
-        };
-        self.broker
-            .note_agent(record, Action::AgentCertificateRenewed)
-            .await
-            .map_err(status)?;
+        let record = AgentRecord { certificate_expires_at: ends, ..record };
+        self.broker.note_agent(record, Action::AgentCertificateRenewed).await.map_err(status)?;
         let authority = self.authority.pem().to_owned();
-        Ok(Response::new(v1::RenewCertificateResponse {
-            certificate,
-            authority,
-        }))
+        Ok(Response::new(v1::RenewCertificateResponse { certificate, authority }))
     }
 
     type AttendStream = Pin<Box<dyn Stream<Item = Result<v1::BrokerMessage, Status>> + Send>>;
@@ -115,39 +106,22 @@ impl AgentService for Agents {
             ..record
         };
         let now = self.broker.now();
-        let orders = self
-            .broker
-            .standing_orders(&integrations)
-            .await
-            .map_err(status)?;
+        let orders = self.broker.standing_orders(&integrations).await.map_err(status)?;
         let welcome = broker_message::Message::Welcome(v1::Welcome {
             now_ms: now.as_millisecond(),
-            orders: orders
-                .iter()
-                .map(|order| convert::order(order, now))
-                .collect(),
+            orders: orders.iter().map(|order| convert::order(order, now)).collect(),
         });
         // On record before it gets an order: what is not in the audit log did not connect.
-        self.broker
-            .note_agent(record.clone(), Action::AgentConnected)
-            .await
-            .map_err(status)?;
-        let welcome = v1::BrokerMessage {
-            message: Some(welcome),
-        };
+        self.broker.note_agent(record.clone(), Action::AgentConnected).await.map_err(status)?;
+        let welcome = v1::BrokerMessage { message: Some(welcome) };
         let (number, outbound) = self.hub.join(&record.name, integrations.clone(), welcome);
         tracing::info!(agent.name = %record.name, orders = orders.len(), "agent connected");
         self.broker.wake();
 
-        let attending = Attending {
-            agents: self.clone(),
-            record,
-            integrations: Arc::new(integrations),
-        };
+        let attending =
+            Attending { agents: self.clone(), record, integrations: Arc::new(integrations) };
         tokio::spawn(attending.listen(inbound, number));
-        Ok(Response::new(Box::pin(
-            UnboundedReceiverStream::new(outbound).map(Ok),
-        )))
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outbound).map(Ok))))
     }
 }
 
@@ -157,23 +131,18 @@ impl Agents {
         request: &[u8],
         id: AgentId,
     ) -> Result<(String, ebbgate_domain::Timestamp), Status> {
-        self.authority
-            .agent_certificate(request, id, self.broker.now())
-            .map_err(|error| {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot sign an agent's certificate"
-                );
-                Status::invalid_argument(error.to_string())
-            })
+        self.authority.agent_certificate(request, id, self.broker.now()).map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot sign an agent's certificate"
+            );
+            Status::invalid_argument(error.to_string())
+        })
     }
 
     /// The agent that the connection's certificate names, if it still may speak.
     async fn known<T>(&self, request: &Request<T>) -> Result<AgentRecord, Status> {
-        let peer = request
-            .extensions()
-            .get::<PeerAgent>()
-            .and_then(|peer| peer.0);
+        let peer = request.extensions().get::<PeerAgent>().and_then(|peer| peer.0);
         let id = peer.ok_or_else(|| Status::unauthenticated("an agent's certificate is needed"))?;
         self.broker.known_agent(id).await.map_err(|error| match error {
             AppError::NotFound { .. } => Status::permission_denied(
@@ -223,11 +192,7 @@ impl Attending {
         drop(heard);
         let Self { agents, record, .. } = self;
         agents.hub.leave(&name, number);
-        if let Err(error) = agents
-            .broker
-            .note_agent(record, Action::AgentDisconnected)
-            .await
-        {
+        if let Err(error) = agents.broker.note_agent(record, Action::AgentDisconnected).await {
             tracing::error!(agent.name = %name, error = &error as &dyn std::error::Error, "cannot note that an agent left");
         }
     }
@@ -250,27 +215,17 @@ impl Attending {
     async fn outcome(&self, message: v1::Outcome) -> Result<(), Status> {
         let (grant, seq, outcome) = convert::outcome(message).map_err(bad)?;
         let broker = &self.agents.broker;
-        if !broker
-            .is_on(grant, &self.integrations)
-            .await
-            .map_err(status)?
-        {
+        if !broker.is_on(grant, &self.integrations).await.map_err(status)? {
             tracing::warn!(agent.name = %self.record.name, grant.id = %grant, "an outcome for a grant that is not this agent's");
             return self.recorded(grant, seq);
         }
         let actor = Actor::Agent(self.record.name.clone());
-        broker
-            .record_outcome(grant, seq, outcome, actor, broker.now())
-            .await
-            .map_err(status)?;
+        broker.record_outcome(grant, seq, outcome, actor, broker.now()).await.map_err(status)?;
         self.recorded(grant, seq)
     }
 
     fn recorded(&self, grant: GrantId, seq: u64) -> Result<(), Status> {
-        let recorded = v1::OutcomeRecorded {
-            seq,
-            grant_id: grant.to_string(),
-        };
+        let recorded = v1::OutcomeRecorded { seq, grant_id: grant.to_string() };
         let message = broker_message::Message::OutcomeRecorded(recorded);
         // Where it left meanwhile, it tells the outcome again, which changes nothing.
         self.agents.hub.tell(&self.record.name, message);
@@ -278,35 +233,25 @@ impl Attending {
     }
 
     async fn orphan(&self, orphan: v1::OrphanRemoved) -> Result<(), Status> {
-        let integration: IntegrationName = orphan
-            .integration
-            .parse()
-            .map_err(|_| bad(BadMessage("integration")))?;
+        let integration: IntegrationName =
+            orphan.integration.parse().map_err(|_| bad(BadMessage("integration")))?;
         if !self.integrations.contains(&integration) {
             return Err(bad(BadMessage("integration of its own")));
         }
         let grant = convert::grant(&orphan.grant_id).map_err(bad)?;
-        let finding = orphan
-            .finding
-            .ok_or(BadMessage("finding"))
-            .and_then(convert::finding)
-            .map_err(bad)?;
+        let finding =
+            orphan.finding.ok_or(BadMessage("finding")).and_then(convert::finding).map_err(bad)?;
         let actor = Actor::Agent(self.record.name.clone());
         let broker = &self.agents.broker;
-        broker
-            .record_orphan(&integration, grant, &finding, actor)
-            .await
-            .map_err(status)
+        broker.record_orphan(&integration, grant, &finding, actor).await.map_err(status)
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn bad(error: BadMessage) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
 /// What an agent is told of an error: its sentence; causes stay in the log.
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn status(error: AppError) -> Status {
     match &error {
         AppError::TokenRefused | AppError::Store(ebbgate_broker_ports::StoreError::TokenSpent) => {
@@ -314,10 +259,7 @@ fn status(error: AppError) -> Status {
         }
         AppError::NotFound { .. } => Status::not_found(error.to_string()),
         AppError::Store(_) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "an agent's call failed"
-            );
+            tracing::error!(error = &error as &dyn std::error::Error, "an agent's call failed");
             Status::unavailable(error.to_string())
         }
         _ => Status::failed_precondition(error.to_string()),

@@ -42,8 +42,7 @@ pub(crate) fn read(
                 if let Some(scope) = scope(&mut map, integrations) {
                     let name = scope.name.clone();
                     if policies.scopes.insert(name.clone(), scope).is_some() {
-                        map.mistakes
-                            .add(place, format!("the scope '{name}' is defined twice"));
+                        map.mistakes.add(place, format!("the scope '{name}' is defined twice"));
                     }
                 }
                 map.finish();
@@ -52,17 +51,14 @@ pub(crate) fn read(
                 if let Some(flow) = flow(&mut map, &mut references) {
                     let name = flow.name.clone();
                     if policies.flows.insert(name.clone(), flow).is_some() {
-                        map.mistakes
-                            .add(place, format!("the flow '{name}' is defined twice"));
+                        map.mistakes.add(place, format!("the flow '{name}' is defined twice"));
                     }
                 }
                 map.finish();
             }
             Some(other) => {
-                map.mistakes.add(
-                    place,
-                    format!("unknown kind '{other}': known are Scope and AccessFlow"),
-                );
+                map.mistakes
+                    .add(place, format!("unknown kind '{other}': known are Scope and AccessFlow"));
             }
             None => {}
         }
@@ -87,50 +83,33 @@ fn scope(map: &mut MapReader<'_>, integrations: &BTreeSet<IntegrationName>) -> O
     let integration = inner.need("integration").and_then(|node| {
         let name: IntegrationName = node.parse(inner.mistakes)?;
         if !integrations.contains(&name) {
-            inner.mistakes.add(
-                node.place,
-                format!("there is no integration '{name}' in the settings"),
-            );
+            inner
+                .mistakes
+                .add(node.place, format!("there is no integration '{name}' in the settings"));
         }
         Some(name)
     });
-    let kind = inner
-        .take("type")
-        .and_then(|node| kind(&node, inner.mistakes));
+    let kind = inner.take("type").and_then(|node| kind(&node, inner.mistakes));
     let pattern = inner.optional("name");
     let mut tags = BTreeMap::new();
     if let Some(node) = inner.take("tags") {
         for (key, values) in node.entries(inner.mistakes) {
-            let values = values
-                .list()
-                .iter()
-                .filter_map(|value| value.parse(inner.mistakes))
-                .collect();
+            let values =
+                values.list().iter().filter_map(|value| value.parse(inner.mistakes)).collect();
             tags.insert(key, values);
         }
     }
     inner.finish();
-    Some(Scope {
-        name: name?,
-        integration: integration?,
-        kind,
-        pattern,
-        tags,
-    })
+    Some(Scope { name: name?, integration: integration?, kind, pattern, tags })
 }
 
 /// A resource kind by its name.
 pub(crate) fn kind(node: &Node, mistakes: &mut Mistakes) -> Option<ResourceKind> {
     let text: String = node.parse(mistakes)?;
-    let kind = ResourceKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == text);
+    let kind = ResourceKind::ALL.into_iter().find(|kind| kind.as_str() == text);
     if kind.is_none() {
         let known = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
-        mistakes.add(
-            node.place,
-            format!("unknown type '{text}': known are {known}"),
-        );
+        mistakes.add(node.place, format!("unknown type '{text}': known are {known}"));
     }
     kind
 }
@@ -140,10 +119,7 @@ fn flow(map: &mut MapReader<'_>, references: &mut References) -> Option<AccessFl
     let place = map.place;
     let requesters = map.parsed_list("requesters");
     if requesters.is_empty() {
-        map.mistakes.add(
-            place,
-            "the flow has no requesters: name some, such as group:data",
-        );
+        map.mistakes.add(place, "the flow has no requesters: name some, such as group:data");
     }
     let access: Vec<_> = map
         .need("access")
@@ -151,12 +127,8 @@ fn flow(map: &mut MapReader<'_>, references: &mut References) -> Option<AccessFl
         .into_iter()
         .filter_map(|node| access(node, map.mistakes, references))
         .collect();
-    let approval = map
-        .need("approval")
-        .and_then(|node| approval(node, map.mistakes));
-    let duration = map
-        .need("duration")
-        .and_then(|node| duration(node, map.mistakes));
+    let approval = map.need("approval").and_then(|node| approval(node, map.mistakes));
+    let duration = map.need("duration").and_then(|node| duration(node, map.mistakes));
     let justification = match map.take("justification") {
         Some(node) => justification(node, map.mistakes),
         None => Some(JustificationRule::default()),
@@ -180,39 +152,25 @@ fn access(node: Node, mistakes: &mut Mistakes, references: &mut References) -> O
     });
     let place = map.place;
     let nodes = map.need("permissions").map_or_else(Vec::new, Node::list);
-    let permissions: Vec<_> = nodes
-        .iter()
-        .filter_map(|node| permission(node, map.mistakes))
-        .collect();
+    let permissions: Vec<_> =
+        nodes.iter().filter_map(|node| permission(node, map.mistakes)).collect();
     if permissions.is_empty() {
-        map.mistakes.add(
-            place,
-            "no permissions: name some, such as select or read-only",
-        );
+        map.mistakes.add(place, "no permissions: name some, such as select or read-only");
     }
     map.finish();
-    Some(Access {
-        scope: scope?,
-        permissions,
-    })
+    Some(Access { scope: scope?, permissions })
 }
 
 fn permission(node: &Node, mistakes: &mut Mistakes) -> Option<PermissionName> {
     let permission: PermissionName = node.parse(mistakes)?;
-    if !ResourceKind::ALL
-        .iter()
-        .any(|kind| kind.offers(&permission))
-    {
+    if !ResourceKind::ALL.iter().any(|kind| kind.offers(&permission)) {
         let known: Vec<_> = ResourceKind::ALL
             .iter()
             .map(|kind| format!("{kind}: {}", kind.permissions().join(", ")))
             .collect();
         mistakes.add(
             node.place,
-            format!(
-                "unknown permission '{permission}': known are {}",
-                known.join("; ")
-            ),
+            format!("unknown permission '{permission}': known are {}", known.join("; ")),
         );
         return None;
     }
@@ -224,16 +182,11 @@ fn approval(node: Node, mistakes: &mut Mistakes) -> Option<ApprovalPolicy> {
         return Some(ApprovalPolicy::Automatic);
     }
     if node.text().is_some() {
-        mistakes.add(
-            node.place,
-            "write 'automatic' or a map with approver groups",
-        );
+        mistakes.add(node.place, "write 'automatic' or a map with approver groups");
         return None;
     }
     let mut map = node.map(mistakes)?;
-    let between = map
-        .take("between")
-        .map_or(Some(Need::All), |node| need(&node, map.mistakes));
+    let between = map.take("between").map_or(Some(Need::All), |node| need(&node, map.mistakes));
     let place = map.place;
     let groups: Vec<_> = map
         .need("groups")
@@ -242,39 +195,27 @@ fn approval(node: Node, mistakes: &mut Mistakes) -> Option<ApprovalPolicy> {
         .filter_map(|node| approver_group(node, map.mistakes))
         .collect();
     if groups.is_empty() {
-        map.mistakes
-            .add(place, "no approver groups: nobody could approve");
+        map.mistakes.add(place, "no approver groups: nobody could approve");
     }
     let request_timeout = match map.take("request_timeout") {
         Some(node) => node.parse(map.mistakes),
         None => AccessDuration::from_seconds(DEFAULT_REQUEST_TIMEOUT),
     };
     map.finish();
-    Some(ApprovalPolicy::Groups {
-        between: between?,
-        groups,
-        request_timeout: request_timeout?,
-    })
+    Some(ApprovalPolicy::Groups { between: between?, groups, request_timeout: request_timeout? })
 }
 
 fn approver_group(node: Node, mistakes: &mut Mistakes) -> Option<ApproverGroup> {
     let mut map = node.map(mistakes)?;
     let name = map.required("name");
-    let need = map
-        .take("need")
-        .map_or(Some(Need::Any), |node| need(&node, map.mistakes));
+    let need = map.take("need").map_or(Some(Need::Any), |node| need(&node, map.mistakes));
     let place = map.place;
     let of = map.parsed_list("of");
     if of.is_empty() {
-        map.mistakes
-            .add(place, "the group has no members: name some under 'of'");
+        map.mistakes.add(place, "the group has no members: name some under 'of'");
     }
     map.finish();
-    Some(ApproverGroup {
-        name: name?,
-        need: need?,
-        of,
-    })
+    Some(ApproverGroup { name: name?, need: need?, of })
 }
 
 fn need(node: &Node, mistakes: &mut Mistakes) -> Option<Need> {
@@ -296,16 +237,10 @@ fn duration(node: Node, mistakes: &mut Mistakes) -> Option<DurationRule> {
     if let (Some(default), Some(max)) = (default, max)
         && default > max
     {
-        map.mistakes.add(
-            place,
-            format!("the default {default} is longer than the maximum {max}"),
-        );
+        map.mistakes.add(place, format!("the default {default} is longer than the maximum {max}"));
     }
     map.finish();
-    Some(DurationRule {
-        default: default?,
-        max: max?,
-    })
+    Some(DurationRule { default: default?, max: max? })
 }
 
 fn justification(node: Node, mistakes: &mut Mistakes) -> Option<JustificationRule> {
@@ -317,15 +252,9 @@ fn justification(node: Node, mistakes: &mut Mistakes) -> Option<JustificationRul
             Ok(_) => Some(pattern),
             Err(error) => {
                 let text = error.to_string();
-                let last = text
-                    .lines()
-                    .last()
-                    .unwrap_or("it does not compile")
-                    .to_owned();
-                map.mistakes.add(
-                    node.place,
-                    format!("the pattern is no regular expression: {last}"),
-                );
+                let last = text.lines().last().unwrap_or("it does not compile").to_owned();
+                map.mistakes
+                    .add(node.place, format!("the pattern is no regular expression: {last}"));
                 None
             }
         }

@@ -58,15 +58,10 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let mut mistakes = Mistakes::of(file);
     let base = file.parent().unwrap_or(Path::new(".")).to_owned();
     let settings = settings::read(&text, &base, &mut mistakes);
-    let integrations = settings
-        .iter()
-        .flat_map(|s| &s.integrations)
-        .map(|i| i.name.clone())
-        .collect();
+    let integrations =
+        settings.iter().flat_map(|s| &s.integrations).map(|i| i.name.clone()).collect();
     let users_file = settings.as_ref().map(|settings| settings.users.clone());
-    let patterns = settings
-        .as_ref()
-        .map_or_else(Vec::new, |settings| settings.flows.clone());
+    let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
     let flow_files = flow_files(&patterns, &mut mistakes);
     all.extend(mistakes.into_vec());
     let (users, policies) = (
@@ -76,11 +71,7 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     match settings {
         Some(settings) if all.is_empty() => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            Ok(Config {
-                settings,
-                snapshot,
-                tokens: Tokens::new(users.tokens),
-            })
+            Ok(Config { settings, snapshot, tokens: Tokens::new(users.tokens) })
         }
         _ => {
             all.sort();
@@ -93,11 +84,7 @@ fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
     std::fs::read_to_string(file)
         .map_err(|error| {
             let message = format!("cannot be read: {error}");
-            all.push(Mistake {
-                file: file.to_owned(),
-                place: None,
-                message,
-            });
+            all.push(Mistake { file: file.to_owned(), place: None, message });
         })
         .ok()
 }
@@ -165,12 +152,7 @@ fn snapshot(
     Snapshot {
         directory: Directory::new(principals),
         policies,
-        inventory: Inventory::new(
-            settings
-                .integrations
-                .iter()
-                .flat_map(|i| i.resources.clone()),
-        ),
+        inventory: Inventory::new(settings.integrations.iter().flat_map(|i| i.resources.clone())),
         administrators: settings.administrators.clone(),
         auditors: settings.auditors.clone(),
         addresses,
@@ -180,10 +162,9 @@ fn snapshot(
 impl Integration {
     fn address(&self) -> Address {
         match &self.target {
-            Target::Postgres { host, port, .. } => Address::Postgres {
-                host: host.clone(),
-                port: *port,
-            },
+            Target::Postgres { host, port, .. } => {
+                Address::Postgres { host: host.clone(), port: *port }
+            }
             Target::Aws(aws) => Address::Aws {
                 region: aws.region.clone(),
                 account: aws.account().to_owned(),

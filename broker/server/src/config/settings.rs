@@ -1,7 +1,7 @@
 //! `ebbgate.yaml`: where the broker listens, keeps its records, and what it gives access to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -69,11 +69,7 @@ pub(crate) struct Integration {
 /// What is there and who runs its connector.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
-    Postgres {
-        at: AgentName,
-        host: String,
-        port: u16,
-    },
+    Postgres { at: AgentName, host: String, port: u16 },
     Aws(Aws),
 }
 
@@ -100,19 +96,11 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         return None;
     };
     let mut map = document.map(mistakes)?;
-    let listen = map
-        .optional("listen")
-        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7400)));
+    let listen = map.optional("listen").unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7400)));
     let public_url = map.required("public_url");
-    let data_dir = map
-        .required::<PathBuf>("data_dir")
-        .map(|path| base.join(path));
-    let store = map
-        .need("store")
-        .and_then(|node| store(&node, base, map.mistakes));
-    let tls = map
-        .take("tls")
-        .and_then(|node| tls(node, base, map.mistakes));
+    let data_dir = map.required::<PathBuf>("data_dir").map(|path| base.join(path));
+    let store = map.need("store").and_then(|node| store(&node, base, map.mistakes));
+    let tls = map.take("tls").and_then(|node| tls(node, base, map.mistakes));
     let users = map.need("identity").and_then(|node| {
         let mut map = node.map(map.mistakes)?;
         let users = map.required::<PathBuf>("users").map(|path| base.join(path));
@@ -122,33 +110,18 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
     let administrators = map.parsed_list("administrators");
     let auditors = map.parsed_list("auditors");
     let nodes = map.take("integrations").map_or_else(Vec::new, Node::list);
-    let mut integrations: Vec<Integration> = Vec::new();
-    for node in nodes {
-        let place = node.place;
-        let Some(integration) = integration(node, map.mistakes) else {
-            continue;
-        };
-        if integrations
-            .iter()
-            .any(|other| other.name == integration.name)
-        {
-            map.mistakes.add(
-                place,
-                format!("the integration '{}' is defined twice", integration.name),
-            );
-        }
-        integrations.push(integration);
-    }
+    let mut integration_names = BTreeSet::new();
+    let integrations = nodes
+        .into_iter()
+        .filter_map(|node| integration(node, &mut integration_names, map.mistakes))
+        .collect();
     let flows = map.need("flows").map_or_else(Vec::new, Node::list);
     let flows = flows
         .iter()
         .filter_map(|node| {
             let pattern: PathBuf = node.parse(map.mistakes)?;
             let glob = base.join(pattern).to_string_lossy().into_owned();
-            Some(FlowPattern {
-                glob,
-                place: node.place,
-            })
+            Some(FlowPattern { glob, place: node.place })
         })
         .collect();
     map.finish();
@@ -175,10 +148,7 @@ fn store(node: &Node, base: &Path, mistakes: &mut Mistakes) -> Option<StoreUrl> 
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return Some(StoreUrl::Postgres(text.into()));
     }
-    mistakes.add(
-        node.place,
-        "write sqlite:///path/to/file.db or postgres://user@host/database",
-    );
+    mistakes.add(node.place, "write sqlite:///path/to/file.db or postgres://user@host/database");
     None
 }
 
@@ -192,10 +162,7 @@ fn expand(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
             return None;
         };
         let Ok(value) = std::env::var(name) else {
-            mistakes.add(
-                node.place,
-                format!("the environment has no variable {name}"),
-            );
+            mistakes.add(node.place, format!("the environment has no variable {name}"));
             return None;
         };
         expanded.push_str(before);
@@ -208,15 +175,10 @@ fn expand(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
 
 fn tls(node: Node, base: &Path, mistakes: &mut Mistakes) -> Option<TlsFiles> {
     let mut map = node.map(mistakes)?;
-    let certificate = map
-        .required::<PathBuf>("certificate")
-        .map(|path| base.join(path));
+    let certificate = map.required::<PathBuf>("certificate").map(|path| base.join(path));
     let key = map.required::<PathBuf>("key").map(|path| base.join(path));
     map.finish();
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-    })
+    Some(TlsFiles { certificate: certificate?, key: key? })
 }
 
 fn integration(
@@ -237,10 +199,7 @@ fn integration(
         Some("postgres") => postgres(&mut map),
         Some("aws") => aws(&mut map).map(Target::Aws),
         Some(other) => {
-            map.mistakes.add(
-                place,
-                format!("unknown kind '{other}': known are postgres and aws"),
-            );
+            map.mistakes.add(place, format!("unknown kind '{other}': known are postgres and aws"));
             return None;
         }
         None => return None,
@@ -250,33 +209,21 @@ fn integration(
     let resources: Vec<_> = name
         .as_ref()
         .map(|name| {
-            nodes
-                .into_iter()
-                .filter_map(|node| resource(node, name, fixed, map.mistakes))
-                .collect()
+            nodes.into_iter().filter_map(|node| resource(node, name, fixed, map.mistakes)).collect()
         })
         .unwrap_or_default();
     map.finish();
-    Some(Integration {
-        name: name?,
-        target: target?,
-        resources,
-    })
+    Some(Integration { name: name?, target: target?, resources })
 }
 
 fn postgres(map: &mut MapReader<'_>) -> Option<Target> {
     let at = map.need("at").and_then(|node| {
         let text: String = node.parse(map.mistakes)?;
         let Some(name) = text.strip_prefix("agent/") else {
-            map.mistakes.add(
-                node.place,
-                "write at: agent/NAME, the agent beside the database",
-            );
+            map.mistakes.add(node.place, "write at: agent/NAME, the agent beside the database");
             return None;
         };
-        name.parse::<AgentName>()
-            .map_err(|error| map.mistakes.add(node.place, error))
-            .ok()
+        name.parse::<AgentName>().map_err(|error| map.mistakes.add(node.place, error)).ok()
     });
     let address = map.need("address").and_then(|node| {
         let text: String = node.parse(map.mistakes)?;
@@ -285,34 +232,20 @@ fn postgres(map: &mut MapReader<'_>) -> Option<Target> {
             Some((host.to_owned(), port.parse::<u16>().ok()?)).filter(|(host, _)| !host.is_empty())
         });
         if parsed.is_none() {
-            map.mistakes
-                .add(node.place, "write host:port, where people's psql connects");
+            map.mistakes.add(node.place, "write host:port, where people's psql connects");
         }
         parsed
     });
     let (host, port) = address?;
-    Some(Target::Postgres {
-        at: at?,
-        host,
-        port,
-    })
+    Some(Target::Postgres { at: at?, host, port })
 }
 
 fn aws(map: &mut MapReader<'_>) -> Option<Aws> {
     let region = map.required("region");
-    let ceiling_role = map
-        .need("ceiling_role")
-        .and_then(|node| role_arn(&node, map.mistakes));
-    let assume_role = map
-        .take("assume_role")
-        .and_then(|node| role_arn(&node, map.mistakes));
+    let ceiling_role = map.need("ceiling_role").and_then(|node| role_arn(&node, map.mistakes));
+    let assume_role = map.take("assume_role").and_then(|node| role_arn(&node, map.mistakes));
     let endpoint = map.optional("endpoint");
-    Some(Aws {
-        region: region?,
-        ceiling_role: ceiling_role?,
-        assume_role,
-        endpoint,
-    })
+    Some(Aws { region: region?, ceiling_role: ceiling_role?, assume_role, endpoint })
 }
 
 fn role_arn(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
@@ -324,10 +257,7 @@ fn role_arn(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
             && account.bytes().all(|b| b.is_ascii_digit())
             && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()));
     if !good {
-        mistakes.add(
-            node.place,
-            "write a role's ARN: arn:aws:iam::123456789012:role/NAME",
-        );
+        mistakes.add(node.place, "write a role's ARN: arn:aws:iam::123456789012:role/NAME");
         return None;
     }
     Some(text)
@@ -359,15 +289,6 @@ fn resource(
     map.finish();
     let (kind, native) = (kind?, native?);
     let id = format!("{integration}/{kind}/{native}");
-    let id = id
-        .parse()
-        .map_err(|error| mistakes.add(place, error))
-        .ok()?;
-    Some(Resource {
-        id,
-        integration: integration.clone(),
-        kind,
-        native,
-        tags,
-    })
+    let id = id.parse().map_err(|error| mistakes.add(place, error)).ok()?;
+    Some(Resource { id, integration: integration.clone(), kind, native, tags })
 }

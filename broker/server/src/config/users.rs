@@ -32,14 +32,9 @@ pub(crate) fn read(text: &str, mistakes: &mut Mistakes) -> Users {
                 continue;
             };
             if !names.insert(principal.id.clone()) {
-                map.mistakes
-                    .add(place, format!("the user {} is defined twice", principal.id));
+                map.mistakes.add(place, format!("the user {} is defined twice", principal.id));
             }
-            users.tokens.extend(
-                tokens
-                    .into_iter()
-                    .map(|token| (token, principal.id.clone())),
-            );
+            users.tokens.extend(tokens.into_iter().map(|token| (token, principal.id.clone())));
             users.principals.push(principal);
         }
         map.finish();
@@ -57,13 +52,5 @@ fn user(node: Node, mistakes: &mut Mistakes) -> Option<(Principal, Vec<TokenHash
     map.finish();
     let id = id?;
     let display_name = name.unwrap_or_else(|| id.to_string());
-    Some((
-        Principal {
-            id,
-            display_name,
-            groups,
-            disabled,
-        },
-        tokens,
-    ))
+    Some((Principal { id, display_name, groups, disabled }, tokens))
 }

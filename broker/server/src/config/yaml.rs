@@ -50,19 +50,12 @@ pub(crate) struct Mistakes {
 
 impl Mistakes {
     pub(crate) fn of(file: &Path) -> Self {
-        Self {
-            file: file.to_owned(),
-            found: Vec::new(),
-        }
+        Self { file: file.to_owned(), found: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, place: Place, message: impl ToString) {
         let place = (place.line > 0).then_some(place);
-        self.found.push(Mistake {
-            file: self.file.clone(),
-            place,
-            message: message.to_string(),
-        });
+        self.found.push(Mistake { file: self.file.clone(), place, message: message.to_string() });
     }
 
     pub(crate) fn into_vec(self) -> Vec<Mistake> {
@@ -100,12 +93,10 @@ pub(crate) fn documents(text: &str, mistakes: &mut Mistakes) -> Vec<Node> {
             nodes
         }
         Err(error) => {
-            let place = error
-                .location()
-                .map_or(Place { line: 0, column: 0 }, |at| Place {
-                    line: at.line(),
-                    column: at.column(),
-                });
+            let place = error.location().map_or(Place { line: 0, column: 0 }, |at| Place {
+                line: at.line(),
+                column: at.column(),
+            });
             // The parser's text has a picture of the place over several lines; the first says it.
             let text = error.without_snippet().to_string();
             mistakes.add(place, text.lines().next().unwrap_or("not YAML"));
@@ -117,17 +108,11 @@ pub(crate) fn documents(text: &str, mistakes: &mut Mistakes) -> Vec<Node> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        let place = Place {
-            line: spanned.referenced.line(),
-            column: spanned.referenced.column(),
-        };
+        let place = Place { line: spanned.referenced.line(), column: spanned.referenced.column() };
         let value = match spanned.value {
             Value::Number { .. } => {
                 let span = spanned.defined.span();
-                Value::Number {
-                    offset: span.offset(),
-                    length: span.len(),
-                }
+                Value::Number { offset: span.offset(), length: span.len() }
             }
             other => other,
         };
@@ -167,24 +152,15 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Number {
-            offset: 0,
-            length: 0,
-        })
+        Ok(Value::Number { offset: 0, length: 0 })
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-        Ok(Value::Number {
-            offset: 0,
-            length: 0,
-        })
+        Ok(Value::Number { offset: 0, length: 0 })
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Number {
-            offset: 0,
-            length: 0,
-        })
+        Ok(Value::Number { offset: 0, length: 0 })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -202,10 +178,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key::<Spanned<String>>()? {
-            let place = Place {
-                line: key.referenced.line(),
-                column: key.referenced.column(),
-            };
+            let place = Place { line: key.referenced.line(), column: key.referenced.column() };
             entries.push((key.value, place, access.next_value()?));
         }
         Ok(Value::Map(entries))
@@ -230,17 +203,11 @@ impl Node {
     /// The value as a map whose keys are all to be used.
     pub(crate) fn map<'m>(self, mistakes: &'m mut Mistakes) -> Option<MapReader<'m>> {
         match self.value {
-            Value::Map(entries) => Some(MapReader {
-                place: self.place,
-                entries,
-                known: Vec::new(),
-                mistakes,
-            }),
+            Value::Map(entries) => {
+                Some(MapReader { place: self.place, entries, known: Vec::new(), mistakes })
+            }
             other => {
-                mistakes.add(
-                    self.place,
-                    format!("expected a map of keys, found {}", other.kind()),
-                );
+                mistakes.add(self.place, format!("expected a map of keys, found {}", other.kind()));
                 None
             }
         }
@@ -264,16 +231,12 @@ impl Node {
             Value::Scalar(text) => text.clone(),
             Value::Bool(value) => value.to_string(),
             other => {
-                mistakes.add(
-                    self.place,
-                    format!("expected a single value, found {}", other.kind()),
-                );
+                mistakes
+                    .add(self.place, format!("expected a single value, found {}", other.kind()));
                 return None;
             }
         };
-        text.parse()
-            .map_err(|error| mistakes.add(self.place, error))
-            .ok()
+        text.parse().map_err(|error| mistakes.add(self.place, error)).ok()
     }
 
     /// The value's text, if it is a single one.
@@ -287,15 +250,9 @@ impl Node {
     /// The entries of a map with free keys.
     pub(crate) fn entries(self, mistakes: &mut Mistakes) -> Vec<(String, Self)> {
         match self.value {
-            Value::Map(entries) => entries
-                .into_iter()
-                .map(|(key, _, node)| (key, node))
-                .collect(),
+            Value::Map(entries) => entries.into_iter().map(|(key, _, node)| (key, node)).collect(),
             other => {
-                mistakes.add(
-                    self.place,
-                    format!("expected a map of keys, found {}", other.kind()),
-                );
+                mistakes.add(self.place, format!("expected a map of keys, found {}", other.kind()));
                 Vec::new()
             }
         }
@@ -336,8 +293,7 @@ impl MapReader<'_> {
     pub(crate) fn need(&mut self, key: &'static str) -> Option<Node> {
         let node = self.take(key);
         if node.is_none() {
-            self.mistakes
-                .add(self.place, format!("the key '{key}' is missing"));
+            self.mistakes.add(self.place, format!("the key '{key}' is missing"));
         }
         node
     }
@@ -364,10 +320,7 @@ impl MapReader<'_> {
         key: &'static str,
     ) -> Vec<T> {
         let items = self.take(key).map_or_else(Vec::new, Node::list);
-        items
-            .iter()
-            .filter_map(|item| item.parse(self.mistakes))
-            .collect()
+        items.iter().filter_map(|item| item.parse(self.mistakes)).collect()
     }
 
     /// Ends the map: keys that nobody asked for are mistakes.
@@ -382,8 +335,7 @@ impl MapReader<'_> {
                 Some(known) => format!("did you mean '{known}'?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
-            self.mistakes
-                .add(*place, format!("unknown key '{key}': {hint}"));
+            self.mistakes.add(*place, format!("unknown key '{key}': {hint}"));
         }
     }
 }
@@ -401,11 +353,7 @@ mod tests {
                 break;
             }
         }
-        mistakes
-            .into_vec()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        mistakes.into_vec().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -109,31 +109,19 @@ pub(crate) async fn new_token(
     let mut mistakes = Vec::new();
     let agent: Option<AgentName> =
         parse(Some(body.value.agent), || "agent".to_owned(), &mut mistakes);
-    let valid_for: Option<AccessDuration> = parse(
-        body.value.valid_for,
-        || "valid_for".to_owned(),
-        &mut mistakes,
-    );
+    let valid_for: Option<AccessDuration> =
+        parse(body.value.valid_for, || "valid_for".to_owned(), &mut mistakes);
     let Some(agent) = agent.filter(|_| mistakes.is_empty()) else {
         return Err(Problem::invalid(mistakes));
     };
     let random = random_hex().map_err(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "cannot make a token"
-        );
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the broker has no randomness",
-        )
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the broker has no randomness")
     })?;
     // The part after the dot tells the agent which authority to trust: it needs no other proof.
     let secret = SecretString::from(format!("ebt_{random}.{}", api.authority.pin()));
-    let token = api
-        .broker
-        .new_agent_token(&caller, &agent, valid_for, &secret, body.key.as_ref())
-        .await?;
+    let token =
+        api.broker.new_agent_token(&caller, &agent, valid_for, &secret, body.key.as_ref()).await?;
     let body = TokenBody {
         token_id: token.id.to_string(),
         token: secret.expose_secret().to_owned(),
@@ -166,10 +154,7 @@ pub(crate) async fn agents(
             retired: agent.retired,
         })
         .collect();
-    Ok(Json(Page {
-        items,
-        next_cursor: None,
-    }))
+    Ok(Json(Page { items, next_cursor: None }))
 }
 
 /// The audit log, oldest first.
@@ -191,9 +176,7 @@ pub(crate) async fn audit(
             prev_hash: record.prev_hash,
         })
         .collect();
-    Ok(Json(Page::new(items, limit, |record: &RecordBody| {
-        record.seq.to_string()
-    })))
+    Ok(Json(Page::new(items, limit, |record: &RecordBody| record.seq.to_string())))
 }
 
 fn event(event: AuditEvent) -> EventBody {
@@ -213,18 +196,12 @@ pub(crate) async fn verify(
     State(api): State<Api>,
     Person(caller): Person,
 ) -> Result<Json<AuditStateBody>, Problem> {
-    let state = api
-        .broker
-        .check_audit(&caller)
-        .await
-        .map_err(|error: AppError| Problem::from(error))?;
+    let state =
+        api.broker.check_audit(&caller).await.map_err(|error: AppError| Problem::from(error))?;
     Ok(Json(AuditStateBody {
         intact: state.broken.is_none(),
         records: state.head.records,
         head_hash: state.head.hash,
-        broken: state.broken.map(|broken| BrokenBody {
-            seq: broken.seq,
-            reason: broken.reason,
-        }),
+        broken: state.broken.map(|broken| BrokenBody { seq: broken.seq, reason: broken.reason }),
     }))
 }

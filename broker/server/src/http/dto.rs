@@ -129,16 +129,8 @@ pub(crate) struct FindingBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum ConnectBody {
-    Postgres {
-        host: String,
-        port: u16,
-        database: String,
-    },
-    Aws {
-        region: String,
-        endpoint: Option<String>,
-        account: String,
-    },
+    Postgres { host: String, port: u16, database: String },
+    Aws { region: String, endpoint: Option<String>, account: String },
 }
 
 /// A moment as it travels: RFC 3339, UTC.
@@ -148,11 +140,7 @@ pub(crate) fn time(at: Timestamp) -> String {
 
 impl RequestBody {
     pub(crate) fn new(view: RequestView, snapshot: &Snapshot) -> Self {
-        let grants = view
-            .grants
-            .iter()
-            .map(|grant| GrantBody::new(grant, snapshot))
-            .collect();
+        let grants = view.grants.iter().map(|grant| GrantBody::new(grant, snapshot)).collect();
         let groups = view.groups.iter().map(GroupBody::new).collect();
         Self::of(view.request, groups, grants)
     }
@@ -205,10 +193,7 @@ impl RequestBody {
 
 /// An enum's name in its serialised spelling.
 fn word(value: &impl Serialize) -> Option<String> {
-    serde_json::to_value(value)
-        .ok()?
-        .as_str()
-        .map(ToOwned::to_owned)
+    serde_json::to_value(value).ok()?.as_str().map(ToOwned::to_owned)
 }
 
 impl GroupBody {
@@ -239,11 +224,9 @@ impl GrantBody {
         };
         let (end_reason, ended_at, finding, error) = match &grant.state {
             GrantState::Revoking { reason, .. } => (Some(reason.as_str()), None, None, None),
-            GrantState::Revoked {
-                reason,
-                at,
-                finding,
-            } => (Some(reason.as_str()), Some(*at), finding.as_ref(), None),
+            GrantState::Revoked { reason, at, finding } => {
+                (Some(reason.as_str()), Some(*at), finding.as_ref(), None)
+            }
             GrantState::Failed { error, at } => {
                 (Some("failed"), Some(*at), None, Some(error.clone()))
             }
@@ -262,9 +245,7 @@ impl GrantBody {
             deadline: grant.deadline.map(time),
             attempts: attempts.map_or(0, |attempts| attempts.failed),
             stuck: grant.is_stuck(),
-            last_error: attempts
-                .and_then(|attempts| attempts.last_error.clone())
-                .or(error),
+            last_error: attempts.and_then(|attempts| attempts.last_error.clone()).or(error),
             next_attempt_at: attempts.map(|attempts| time(attempts.next_at)),
             end_reason: end_reason.map(ToOwned::to_owned),
             finding: finding.map(|finding| FindingBody {
@@ -288,14 +269,7 @@ fn connect(grant: &Grant, snapshot: &Snapshot) -> Option<ConnectBody> {
             port: *port,
             database: grant.native.clone(),
         }),
-        (
-            ResourceKind::S3,
-            Address::Aws {
-                region,
-                account,
-                endpoint,
-            },
-        ) => Some(ConnectBody::Aws {
+        (ResourceKind::S3, Address::Aws { region, account, endpoint }) => Some(ConnectBody::Aws {
             region: region.clone(),
             endpoint: endpoint.clone(),
             account: account.clone(),

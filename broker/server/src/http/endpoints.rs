@@ -39,21 +39,11 @@ pub(crate) struct Endpoint {
 }
 
 const fn reads(path: &'static str, rule: Rule) -> Endpoint {
-    Endpoint {
-        method: Method::GET,
-        path,
-        rule,
-        records: &[],
-    }
+    Endpoint { method: Method::GET, path, rule, records: &[] }
 }
 
 const fn writes(path: &'static str, rule: Rule, records: &'static [Action]) -> Endpoint {
-    Endpoint {
-        method: Method::POST,
-        path,
-        rule,
-        records,
-    }
+    Endpoint { method: Method::POST, path, rule, records }
 }
 
 /// All operations.
@@ -68,43 +58,19 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     reads("/api/v1/requests", Rule::Person),
     writes("/api/v1/requests", Rule::Person, &[Action::RequestCreated]),
     reads("/api/v1/requests/{id}", Rule::Person),
-    writes(
-        "/api/v1/requests/{id}/approve",
-        Rule::Person,
-        &[Action::RequestReviewed],
-    ),
-    writes(
-        "/api/v1/requests/{id}/deny",
-        Rule::Person,
-        &[Action::RequestDenied],
-    ),
-    writes(
-        "/api/v1/requests/{id}/cancel",
-        Rule::Person,
-        &[Action::RequestCancelled],
-    ),
+    writes("/api/v1/requests/{id}/approve", Rule::Person, &[Action::RequestReviewed]),
+    writes("/api/v1/requests/{id}/deny", Rule::Person, &[Action::RequestDenied]),
+    writes("/api/v1/requests/{id}/cancel", Rule::Person, &[Action::RequestCancelled]),
     reads("/api/v1/grants", Rule::Person),
     reads("/api/v1/grants/{id}", Rule::Person),
-    writes(
-        "/api/v1/grants/{id}/release",
-        Rule::Person,
-        &[Action::GrantRevoking],
-    ),
-    writes(
-        "/api/v1/grants/{id}/revoke",
-        Rule::Administrator,
-        &[Action::GrantRevoking],
-    ),
+    writes("/api/v1/grants/{id}/release", Rule::Person, &[Action::GrantRevoking]),
+    writes("/api/v1/grants/{id}/revoke", Rule::Administrator, &[Action::GrantRevoking]),
     writes(
         "/api/v1/grants/{id}/credentials",
         Rule::Person,
         &[Action::CredentialRequested, Action::CredentialIssued],
     ),
-    writes(
-        "/api/v1/agents/tokens",
-        Rule::Administrator,
-        &[Action::AgentTokenCreated],
-    ),
+    writes("/api/v1/agents/tokens", Rule::Administrator, &[Action::AgentTokenCreated]),
     reads("/api/v1/agents", Rule::Auditor),
     reads("/api/v1/audit", Rule::Auditor),
     reads("/api/v1/audit/verify", Rule::Auditor),
@@ -112,7 +78,5 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 /// The operation of that method and path template, if it is in the table.
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Endpoint> {
-    ENDPOINTS
-        .iter()
-        .find(|endpoint| endpoint.method == *method && endpoint.path == path)
+    ENDPOINTS.iter().find(|endpoint| endpoint.method == *method && endpoint.path == path)
 }

@@ -25,11 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(Problem::unauthenticated)
+        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::unauthenticated)
     }
 }
 
@@ -56,10 +52,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let value = T::deserialize(&mut reader)
             .and_then(|value| reader.end().map(|()| value))
             .map_err(|error| one_mistake("body", error))?;
-        let key = key.map(|key| ClientKey {
-            key,
-            fingerprint: fingerprint(&operation, text),
-        });
+        let key = key.map(|key| ClientKey { key, fingerprint: fingerprint(&operation, text) });
         Ok(Self { value, key })
     }
 }
@@ -73,10 +66,7 @@ fn checked_key(key: &str) -> Result<String, Problem> {
     if good {
         return Ok(key.to_owned());
     }
-    Err(one_mistake(
-        "Idempotency-Key",
-        "use 1 to 128 visible ASCII characters",
-    ))
+    Err(one_mistake("Idempotency-Key", "use 1 to 128 visible ASCII characters"))
 }
 
 /// SHA-256 of operation and body: the body may hold a verifier, so it is not kept itself.
@@ -99,9 +89,7 @@ impl<S: Send + Sync, T: FromStr + Send> FromRequestParts<S> for Id<T> {
         let Path(text) = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state)
             .await
             .map_err(|_| Problem::from(AppError::not_found("object", "")))?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| AppError::not_found("object", text).into())
+        text.parse().map(Self).map_err(|_| AppError::not_found("object", text).into())
     }
 }
 
@@ -129,8 +117,7 @@ pub(crate) fn page_size(limit: Option<u32>) -> Result<u32, Problem> {
 /// A cursor: the id of the last item that the client has.
 pub(crate) fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Problem> {
     text.map(|text| {
-        text.parse()
-            .map_err(|_| one_mistake("cursor", "use next_cursor as it was given"))
+        text.parse().map_err(|_| one_mistake("cursor", "use next_cursor as it was given"))
     })
     .transpose()
 }

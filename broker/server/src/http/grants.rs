@@ -87,13 +87,8 @@ pub(crate) async fn list(
     let everyone = one_of("of", filter.of.as_deref(), "everyone", "me")?;
     let snapshot = api.broker.snapshot();
     let grants = api.broker.grants(&caller, everyone, query).await?;
-    let bodies = grants
-        .iter()
-        .map(|grant| GrantBody::new(grant, &snapshot))
-        .collect();
-    Ok(Json(Page::new(bodies, limit, |body: &GrantBody| {
-        body.id.clone()
-    })))
+    let bodies = grants.iter().map(|grant| GrantBody::new(grant, &snapshot)).collect();
+    Ok(Json(Page::new(bodies, limit, |body: &GrantBody| body.id.clone())))
 }
 
 /// One grant.
@@ -127,10 +122,7 @@ pub(crate) async fn revoke(
     Id(id): Id<GrantId>,
     body: Body<Why>,
 ) -> Result<Json<GrantBody>, Problem> {
-    let grant = api
-        .broker
-        .revoke(&caller, id, &body.value.comment, body.key.as_ref())
-        .await?;
+    let grant = api.broker.revoke(&caller, id, &body.value.comment, body.key.as_ref()).await?;
     Ok(Json(GrantBody::new(&grant, &api.broker.snapshot())))
 }
 
@@ -144,15 +136,10 @@ pub(crate) async fn credentials(
 ) -> Result<Response, Problem> {
     let kind = api.broker.grant(&caller, id).await?.kind;
     let wish = wish(kind, body.value)?;
-    let issued = api
-        .broker
-        .credential(&caller, id, wish, body.key.as_ref())
-        .await?;
+    let issued = api.broker.credential(&caller, id, wish, body.key.as_ref()).await?;
     let body = credential_body(issued, &api.broker.snapshot())?;
     let mut response = Json(body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -160,14 +147,13 @@ fn wish(kind: ResourceKind, body: NewCredential) -> Result<CredentialWish, Probl
     match (kind, body.scram_verifier) {
         (ResourceKind::Postgres, Some(text)) => {
             let verifier: ScramVerifier =
-                text.parse()
-                    .map_err(|error: ebbgate_domain::scram::InvalidVerifier| {
-                        Problem::new(
-                            StatusCode::UNPROCESSABLE_ENTITY,
-                            "verifier_invalid",
-                            format!("scram_verifier: {error}"),
-                        )
-                    })?;
+                text.parse().map_err(|error: ebbgate_domain::scram::InvalidVerifier| {
+                    Problem::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "verifier_invalid",
+                        format!("scram_verifier: {error}"),
+                    )
+                })?;
             Ok(CredentialWish::Verifier(verifier))
         }
         (ResourceKind::Postgres, None) => Err(Problem::new(
@@ -198,19 +184,16 @@ fn credential_body(
                 valid_until: grant.deadline.map(time),
             })
         }
-        (
-            Credential::Aws(aws),
-            Some(Address::Aws {
-                region, endpoint, ..
-            }),
-        ) => Ok(CredentialBody::Aws {
-            access_key_id: aws.access_key_id,
-            secret_access_key: aws.secret_access_key.expose_secret().to_owned(),
-            session_token: aws.session_token.expose_secret().to_owned(),
-            expiration: time(aws.expires_at),
-            region: region.clone(),
-            endpoint: endpoint.clone(),
-        }),
+        (Credential::Aws(aws), Some(Address::Aws { region, endpoint, .. })) => {
+            Ok(CredentialBody::Aws {
+                access_key_id: aws.access_key_id,
+                secret_access_key: aws.secret_access_key.expose_secret().to_owned(),
+                session_token: aws.session_token.expose_secret().to_owned(),
+                expiration: time(aws.expires_at),
+                region: region.clone(),
+                endpoint: endpoint.clone(),
+            })
+        }
         _ => Err(AppError::not_found("integration", grant.integration).into()),
     }
 }

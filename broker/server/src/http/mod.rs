@@ -54,10 +54,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/ca.pem", get(system::authority))
         .route("/api/v1/whoami", get(system::whoami))
         .route("/api/v1/resources", get(requests::resources))
-        .route(
-            "/api/v1/requests",
-            get(requests::list).post(requests::submit),
-        )
+        .route("/api/v1/requests", get(requests::list).post(requests::submit))
         .route("/api/v1/requests/{id}", get(requests::show))
         .route("/api/v1/requests/{id}/approve", post(requests::approve))
         .route("/api/v1/requests/{id}/deny", post(requests::deny))
@@ -81,28 +78,17 @@ pub(crate) fn router(api: Api) -> Router {
 
 async fn nothing_here(request: Request) -> Problem {
     let path = request.uri().path().to_owned();
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        format!("there is nothing at {path}"),
-    )
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}"))
 }
 
 async fn wrong_method(request: Request) -> Problem {
-    let detail = format!(
-        "{} does not take {}",
-        request.uri().path(),
-        request.method()
-    );
+    let detail = format!("{} does not take {}", request.uri().path(), request.method());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 /// Lets a call through, or not.
 async fn door(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let path = path.unwrap_or_default();
     let operation = format!("{} {path}", request.method());
     let Some(endpoint) = endpoints::find(request.method(), &path) else {
@@ -140,18 +126,12 @@ async fn admit(
         _ => None,
     };
     let Some(role) = lacks else { return Ok(caller) };
-    api.broker
-        .note_refused(Actor::Principal(caller.id), operation, "forbidden")
-        .await?;
+    api.broker.note_refused(Actor::Principal(caller.id), operation, "forbidden").await?;
     Err(Problem::forbidden(role))
 }
 
 fn caller(api: &Api, request: &Request<Body>) -> Option<Caller> {
-    let value = request
-        .headers()
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?;
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;

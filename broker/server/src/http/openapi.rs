@@ -52,9 +52,8 @@ pub(crate) fn document() -> Value {
     let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
     for endpoint in endpoints::ENDPOINTS {
         let method = endpoint.method.as_str().to_lowercase();
-        let Some(operation) = document["paths"]
-            .get_mut(endpoint.path)
-            .and_then(|path| path.get_mut(&method))
+        let Some(operation) =
+            document["paths"].get_mut(endpoint.path).and_then(|path| path.get_mut(&method))
         else {
             continue;
         };
@@ -84,10 +83,7 @@ mod tests {
             .unwrap()
             .iter()
             .flat_map(|(path, item)| {
-                item.as_object()
-                    .unwrap()
-                    .keys()
-                    .map(move |method| format!("{method} {path}"))
+                item.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
             })
             .collect();
         let ruled: BTreeSet<_> = endpoints::ENDPOINTS

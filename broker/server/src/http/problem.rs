@@ -59,29 +59,17 @@ impl Problem {
     }
 
     pub(crate) fn forbidden(role: &str) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            format!("this needs the role {role}"),
-        )
+        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs the role {role}"))
     }
 
     pub(crate) fn invalid(mistakes: Vec<Mistake>) -> Self {
-        let detail = mistakes
-            .iter()
-            .map(|m| format!("{}: {}", m.field, m.message))
-            .collect::<Vec<_>>();
-        let mut problem = Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_request",
-            detail.join("; "),
-        );
+        let detail =
+            mistakes.iter().map(|m| format!("{}: {}", m.field, m.message)).collect::<Vec<_>>();
+        let mut problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail.join("; "));
         problem.errors = mistakes
             .into_iter()
-            .map(|mistake| FieldProblem {
-                field: mistake.field,
-                message: mistake.message,
-            })
+            .map(|mistake| FieldProblem { field: mistake.field, message: mistake.message })
             .collect();
         problem
     }
@@ -103,9 +91,7 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }
@@ -119,11 +105,9 @@ impl From<AppError> for Problem {
             AppError::Forbidden { role } => Self::forbidden(role),
             AppError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", text),
             AppError::Invalid(mistakes) => Self::invalid(mistakes),
-            AppError::KeyReused | AppError::KeySpent => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                text,
-            ),
+            AppError::KeyReused | AppError::KeySpent => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", text)
+            }
             AppError::TokenRefused => Self::new(StatusCode::FORBIDDEN, "token_refused", text),
             AppError::Connector(error) => {
                 tracing::warn!(

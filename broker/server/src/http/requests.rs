@@ -117,20 +117,12 @@ pub(crate) async fn resources(
 ) -> Result<Json<Page<ResourceBody>>, Problem> {
     let limit = page_size(filter.limit)?;
     let snapshot = api.broker.snapshot();
-    let offers = offers(
-        &caller.id,
-        &snapshot.inventory,
-        &snapshot.policies,
-        &snapshot.directory,
-    );
+    let offers = offers(&caller.id, &snapshot.inventory, &snapshot.policies, &snapshot.directory);
     let mut bodies: Vec<ResourceBody> = Vec::new();
     for offer in offers {
         let id = offer.resource.id.to_string();
         let wanted = filter.search.as_ref().is_none_or(|part| id.contains(part))
-            && filter
-                .kind
-                .as_ref()
-                .is_none_or(|kind| offer.resource.kind.as_str() == kind)
+            && filter.kind.as_ref().is_none_or(|kind| offer.resource.kind.as_str() == kind)
             && filter.cursor.as_ref().is_none_or(|cursor| id > *cursor);
         if !wanted {
             continue;
@@ -175,11 +167,7 @@ pub(crate) async fn submit(
 ) -> Result<(StatusCode, Json<RequestBody>), Problem> {
     let wish = wish(body.value)?;
     let (request, new) = api.broker.submit(&caller, &wish, body.key.as_ref()).await?;
-    let status = if new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, shown(&api, request).await?))
 }
 
@@ -203,13 +191,7 @@ fn wish(body: NewRequest) -> Result<Wish, Problem> {
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }
-    Ok(Wish {
-        items,
-        flow,
-        duration,
-        reason: body.reason,
-        ticket: body.ticket,
-    })
+    Ok(Wish { items, flow, duration, reason: body.reason, ticket: body.ticket })
 }
 
 /// A field's value from its text; a mistake is noted under the field's name.
@@ -218,10 +200,7 @@ pub(crate) fn parse<T: FromStr<Err: ToString>>(
     field: impl Fn() -> String,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<T> {
-    text?
-        .parse()
-        .map_err(|error: T::Err| mistakes.push(Mistake::new(field(), error)))
-        .ok()
+    text?.parse().map_err(|error: T::Err| mistakes.push(Mistake::new(field(), error))).ok()
 }
 
 /// My requests, those that wait for me, or everybody's.
@@ -238,12 +217,7 @@ pub(crate) async fn list(
     let requests = if filter.waiting_for_me {
         api.broker.inbox(&caller, before, limit).await?
     } else {
-        let query = RequestQuery {
-            open,
-            before,
-            limit,
-            ..RequestQuery::default()
-        };
+        let query = RequestQuery { open, before, limit, ..RequestQuery::default() };
         api.broker.requests(&caller, everyone, query).await?
     };
     let mut bodies = Vec::with_capacity(requests.len());
@@ -288,10 +262,8 @@ pub(crate) async fn approve(
     body: Body<Comment>,
 ) -> Result<Json<RequestBody>, Problem> {
     let comment = body.value.comment.as_deref();
-    let request = api
-        .broker
-        .review(&caller, id, Verdict::Approve, comment, body.key.as_ref())
-        .await?;
+    let request =
+        api.broker.review(&caller, id, Verdict::Approve, comment, body.key.as_ref()).await?;
     shown(&api, request).await
 }
 
@@ -304,10 +276,7 @@ pub(crate) async fn deny(
     body: Body<Comment>,
 ) -> Result<Json<RequestBody>, Problem> {
     let comment = body.value.comment.as_deref();
-    let request = api
-        .broker
-        .review(&caller, id, Verdict::Deny, comment, body.key.as_ref())
-        .await?;
+    let request = api.broker.review(&caller, id, Verdict::Deny, comment, body.key.as_ref()).await?;
     shown(&api, request).await
 }
 

@@ -35,11 +35,7 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "not ready");
             let detail = "the store does not answer";
-            Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not_ready",
-                detail,
-            ))
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail))
         }
     }
 }
@@ -54,10 +50,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
 /// The certificate of the broker's own authority: what tools must trust.
 #[utoipa::path(get, path = "/api/v1/ca.pem", responses((status = 200, content_type = "application/x-pem-file")))]
 pub(crate) async fn authority(State(api): State<Api>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/x-pem-file")],
-        api.authority.pem().to_owned(),
-    )
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], api.authority.pem().to_owned())
 }
 
 /// Who I am.
@@ -67,22 +60,12 @@ pub(crate) async fn whoami(
     Person(caller): Person,
 ) -> Result<Json<WhoBody>, Problem> {
     let snapshot = api.broker.snapshot();
-    let principal = snapshot
-        .directory
-        .active(&caller.id)
-        .ok_or_else(Problem::unauthenticated)?;
-    let roles = [
-        (caller.administrator, "administrator"),
-        (caller.auditor, "auditor"),
-    ];
+    let principal = snapshot.directory.active(&caller.id).ok_or_else(Problem::unauthenticated)?;
+    let roles = [(caller.administrator, "administrator"), (caller.auditor, "auditor")];
     Ok(Json(WhoBody {
         id: caller.id.to_string(),
         name: principal.display_name.clone(),
         groups: principal.groups.iter().map(ToString::to_string).collect(),
-        roles: roles
-            .into_iter()
-            .filter(|(has, _)| *has)
-            .map(|(_, role)| role)
-            .collect(),
+        roles: roles.into_iter().filter(|(has, _)| *has).map(|(_, role)| role).collect(),
     }))
 }

@@ -48,11 +48,7 @@ pub(crate) struct ServerCertificate {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorityError {
     #[error("cannot {doing} {path}")]
-    File {
-        doing: &'static str,
-        path: String,
-        source: io::Error,
-    },
+    File { doing: &'static str, path: String, source: io::Error },
     #[error("cannot make or read a certificate")]
     Certificate(#[from] rcgen::Error),
     #[error("{path} is not a certificate in PEM")]
@@ -79,16 +75,10 @@ impl Authority {
             fs::read_to_string(&key_file).map_err(|source| file("read", &key_file, source))?;
         let pem = fs::read_to_string(&certificate_file)
             .map_err(|source| file("read", &certificate_file, source))?;
-        let certificate =
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| AuthorityError::NotPem {
-                path: certificate_file.display().to_string(),
-            })?;
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|_| AuthorityError::NotPem { path: certificate_file.display().to_string() })?;
         let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(&key)?)?;
-        Ok(Self {
-            certificate,
-            pem,
-            issuer,
-        })
+        Ok(Self { certificate, pem, issuer })
     }
 
     /// The authority's certificate.
@@ -190,12 +180,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
     let temporary = path.with_extension("new");
     let save = || {
         let mut open = fs::OpenOptions::new();
-        let mut file = open
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file = open.write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -204,11 +189,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
 }
 
 fn file(doing: &'static str, path: &Path, source: io::Error) -> AuthorityError {
-    AuthorityError::File {
-        doing,
-        path: path.display().to_string(),
-        source,
-    }
+    AuthorityError::File { doing, path: path.display().to_string(), source }
 }
 
 #[cfg(test)]
@@ -227,10 +208,7 @@ mod tests {
         let first = Authority::open(dir.path(), now()).unwrap();
         let again = Authority::open(dir.path(), now()).unwrap();
         assert_eq!(first.pin(), again.pin());
-        let mode = fs::metadata(dir.path().join("ca.key"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(dir.path().join("ca.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -243,19 +221,13 @@ mod tests {
         let mut wish = CertificateParams::new(vec!["broker.ebbgate.internal".to_owned()]).unwrap();
         wish.distinguished_name = name("agt_someone_else");
         let request = wish.serialize_request(&key).unwrap();
-        let (pem, ends) = authority
-            .agent_certificate(request.der(), agent, now())
-            .unwrap();
+        let (pem, ends) = authority.agent_certificate(request.der(), agent, now()).unwrap();
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
         assert_eq!(parsed.subject().to_string(), format!("CN={agent}"));
         assert!(parsed.subject_alternative_name().unwrap().is_none());
         assert!(!parsed.is_ca());
         assert_eq!(ends.as_second(), parsed.validity().not_after.timestamp());
-        assert!(
-            authority
-                .agent_certificate(b"nonsense", agent, now())
-                .is_err()
-        );
+        assert!(authority.agent_certificate(b"nonsense", agent, now()).is_err());
     }
 }

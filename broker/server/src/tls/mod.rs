@@ -23,10 +23,7 @@ pub(crate) use authority::{Authority, BROKER_NAME, ServerCertificate};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("cannot read the certificate or key of the setting 'tls' ({path})")]
-    Files {
-        path: String,
-        source: rustls_pki_types::pem::Error,
-    },
+    Files { path: String, source: rustls_pki_types::pem::Error },
     #[error("cannot use a certificate")]
     Rustls(#[from] rustls::Error),
     #[error("cannot set up the check of agents' certificates")]
@@ -49,10 +46,7 @@ impl Certificates {
     /// The broker's own for agents, and for people that of `files` or else the same one.
     pub(crate) fn new(own: ServerCertificate, files: Option<&TlsFiles>) -> Result<Self, TlsError> {
         let (internal, public) = keys(own, files)?;
-        Ok(Self {
-            internal: ArcSwap::new(internal),
-            public: ArcSwap::new(public),
-        })
+        Ok(Self { internal: ArcSwap::new(internal), public: ArcSwap::new(public) })
     }
 
     /// Puts new ones in force.
@@ -70,11 +64,8 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let key = if hello.server_name() == Some(BROKER_NAME) {
-            &self.internal
-        } else {
-            &self.public
-        };
+        let key =
+            if hello.server_name() == Some(BROKER_NAME) { &self.internal } else { &self.public };
         Some(key.load_full())
     }
 }
@@ -131,11 +122,6 @@ pub(crate) fn server_config(
 /// The agent that a verified client certificate names.
 pub(crate) fn agent_of(chain: Option<&[CertificateDer<'_>]>) -> Option<AgentId> {
     let (_, certificate) = x509_parser::parse_x509_certificate(chain?.first()?).ok()?;
-    let name = certificate
-        .subject()
-        .iter_common_name()
-        .next()?
-        .as_str()
-        .ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
     name.parse().ok()
 }

@@ -32,10 +32,7 @@ fn those_who_sign_right_are_served() {
     let bench = Bench::new();
     let session = bench.session(&bench.role("x"), &[]);
     for who in [&bench.admin, &session] {
-        assert_eq!(
-            codes(|service| send(&bench, who, service, bench.now())),
-            ["OK", "OK"]
-        );
+        assert_eq!(codes(|service| send(&bench, who, service, bench.now())), ["OK", "OK"]);
     }
 }
 
@@ -71,10 +68,7 @@ fn malformed() {
         request.headers.insert("authorization", value);
         bench.send(&request)
     });
-    assert_eq!(
-        sent,
-        ["IncompleteSignature", "AuthorizationHeaderMalformed"]
-    );
+    assert_eq!(sent, ["IncompleteSignature", "AuthorizationHeaderMalformed"]);
 }
 
 #[test]
@@ -83,10 +77,7 @@ fn wrong_secret() {
     let id = bench.admin.access_key_id();
     let who = credentials(id, "wrong", None);
     let expected = ["SignatureDoesNotMatch", "SignatureDoesNotMatch"];
-    assert_eq!(
-        codes(|service| send(&bench, &who, service, bench.now())),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &who, service, bench.now())), expected);
 }
 
 #[test]
@@ -94,10 +85,7 @@ fn unknown_key() {
     let bench = Bench::new();
     let who = credentials("AKIANOBODYNOBODYNOBO", "secret", None);
     let expected = ["InvalidClientTokenId", "InvalidAccessKeyId"];
-    assert_eq!(
-        codes(|service| send(&bench, &who, service, bench.now())),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &who, service, bench.now())), expected);
 }
 
 #[rstest]
@@ -107,26 +95,16 @@ fn wrong_session_token(#[case] token: Option<&str>, #[case] expected: [&str; 2])
     let bench = Bench::new();
     let session = bench.session(&bench.role("x"), &[]);
     let who = credentials(session.access_key_id(), session.secret_access_key(), token);
-    assert_eq!(
-        codes(|service| send(&bench, &who, service, bench.now())),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &who, service, bench.now())), expected);
 }
 
 #[test]
 fn a_token_on_a_long_term_key_is_wrong() {
     let bench = Bench::new();
     let admin = &bench.admin;
-    let who = credentials(
-        admin.access_key_id(),
-        admin.secret_access_key(),
-        Some("token"),
-    );
+    let who = credentials(admin.access_key_id(), admin.secret_access_key(), Some("token"));
     let expected = ["InvalidClientTokenId", "InvalidToken"];
-    assert_eq!(
-        codes(|service| send(&bench, &who, service, bench.now())),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &who, service, bench.now())), expected);
 }
 
 #[rstest]
@@ -138,10 +116,7 @@ fn a_token_on_a_long_term_key_is_wrong() {
 fn skewed_clocks(#[case] seconds: i64, #[case] expected: [&str; 2]) {
     let bench = Bench::new();
     let off = bench.now() + SignedDuration::from_secs(seconds);
-    assert_eq!(
-        codes(|service| send(&bench, &bench.admin, service, off)),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &bench.admin, service, off)), expected);
 }
 
 #[test]
@@ -149,10 +124,7 @@ fn sts_says_by_how_much_a_clock_is_off() {
     let bench = Bench::new();
     let off = bench.now() - SignedDuration::from_mins(6);
     let reply = send(&bench, &bench.admin, "sts", off);
-    assert!(
-        reply.message().starts_with("Signature expired: "),
-        "{reply:?}"
-    );
+    assert!(reply.message().starts_with("Signature expired: "), "{reply:?}");
     assert!(reply.message().ends_with(" - 5 min.)"), "{reply:?}");
 }
 
@@ -161,16 +133,10 @@ fn sessions_end_on_the_movable_clock() {
     let bench = Bench::new();
     let session = bench.session(&bench.role("x"), &[("DurationSeconds", "900")]);
     bench.fake.clock.advance(890).unwrap();
-    assert_eq!(
-        codes(|service| send(&bench, &session, service, bench.now())),
-        ["OK", "OK"]
-    );
+    assert_eq!(codes(|service| send(&bench, &session, service, bench.now())), ["OK", "OK"]);
     bench.fake.clock.advance(10).unwrap();
     let expected = ["ExpiredToken", "ExpiredToken"];
-    assert_eq!(
-        codes(|service| send(&bench, &session, service, bench.now())),
-        expected
-    );
+    assert_eq!(codes(|service| send(&bench, &session, service, bench.now())), expected);
     assert_eq!(send(&bench, &session, "s3", bench.now()).status, 400);
     assert_eq!(send(&bench, &session, "sts", bench.now()).status, 403);
 }

@@ -73,10 +73,7 @@ impl Document {
     /// # Errors
     /// IAM's complaint about it.
     pub(crate) fn parse(text: &str, kind: Kind) -> Result<Self, String> {
-        Ok(Self {
-            text: text.to_owned(),
-            policy: Arc::new(Policy::parse(text, kind)?),
-        })
+        Ok(Self { text: text.to_owned(), policy: Arc::new(Policy::parse(text, kind)?) })
     }
 
     /// What counts for IAM's limits: its characters without white space.
@@ -138,13 +135,8 @@ impl Directory {
     pub(crate) fn layers(&self, entity: &Entity) -> Layers {
         let inline = entity.inline.values().map(|d| Arc::clone(&d.policy));
         Layers {
-            identity: inline
-                .chain(self.managed_policies(&entity.attached))
-                .collect(),
-            boundary: entity
-                .boundary
-                .as_ref()
-                .map(|arn| self.managed_policies([arn]).collect()),
+            identity: inline.chain(self.managed_policies(&entity.attached)).collect(),
+            boundary: entity.boundary.as_ref().map(|arn| self.managed_policies([arn]).collect()),
             session: None,
         }
     }

@@ -40,10 +40,7 @@ fn find(call: &Call<'_>, owner: Owner, name: &str) -> Result<Entity, AwsError> {
 }
 
 fn missing_policy(owner: Owner, policy: &str) -> AwsError {
-    not_found(format!(
-        "The {} policy with name {policy} cannot be found.",
-        owner.noun()
-    ))
+    not_found(format!("The {} policy with name {policy} cannot be found.", owner.noun()))
 }
 
 /// `Put…Policy`.
@@ -87,10 +84,7 @@ pub(super) fn get(
     let policy = policy_of(call, params)?;
     let name = authorize(call, params, owner, Context::default())?;
     let entity = find(call, owner, name)?;
-    let document = entity
-        .inline
-        .get(policy)
-        .ok_or_else(|| missing_policy(owner, policy))?;
+    let document = entity.inline.get(policy).ok_or_else(|| missing_policy(owner, policy))?;
     Ok(answer(call, NAMESPACE, |xml| {
         xml.text(&format!("{}Name", owner.title()), name);
         xml.text("PolicyName", policy);

@@ -40,14 +40,8 @@ pub(super) fn built_in(now: Timestamp) -> Result<BTreeMap<String, Arc<ManagedPol
     let policies = [
         ("AdministratorAccess", r#""*""#),
         ("AmazonS3FullAccess", r#"["s3:*","s3-object-lambda:*"]"#),
-        (
-            "AmazonS3ReadOnlyAccess",
-            r#"["s3:Get*","s3:List*","s3:Describe*"]"#,
-        ),
-        (
-            "IAMReadOnlyAccess",
-            r#"["iam:Get*","iam:List*","iam:Simulate*"]"#,
-        ),
+        ("AmazonS3ReadOnlyAccess", r#"["s3:Get*","s3:List*","s3:Describe*"]"#),
+        ("IAMReadOnlyAccess", r#"["iam:Get*","iam:List*","iam:Simulate*"]"#),
         (
             "ReadOnlyAccess",
             r#"["s3:Get*","s3:List*","iam:Get*","iam:List*","ec2:Describe*","ec2:Get*","rds:Describe*","rds:List*","ssm:Describe*","ssm:Get*","ssm:List*","cloudtrail:LookupEvents","tag:Get*"]"#,

@@ -133,12 +133,7 @@ fn path_of(params: &Params) -> Result<String, AwsError> {
 
 fn lower_camel(name: &str) -> String {
     let mut chars = name.chars();
-    chars
-        .next()
-        .map(|first| first.to_ascii_lowercase())
-        .into_iter()
-        .chain(chars)
-        .collect()
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
 }
 
 /// One page of a list.
@@ -176,20 +171,14 @@ impl<T> Page<T> {
             .transpose()?;
         let mut rest = items.filter(|item| after.as_deref().is_none_or(|after| name(item) > after));
         let items: Vec<T> = rest.by_ref().take(most).collect();
-        let next = rest
-            .next()
-            .and_then(|_| items.last())
-            .map(|last| name(last).to_owned());
+        let next = rest.next().and_then(|_| items.last()).map(|last| name(last).to_owned());
         Ok(Self { items, next })
     }
 
     /// Writes whether more follow, and from where.
     fn write_end(&self, xml: &mut Xml) {
         xml.text("IsTruncated", self.next.is_some().to_string());
-        xml.optional(
-            "Marker",
-            self.next.as_ref().map(|n| URL_SAFE_NO_PAD.encode(n)),
-        );
+        xml.optional("Marker", self.next.as_ref().map(|n| URL_SAFE_NO_PAD.encode(n)));
     }
 }
 

@@ -66,20 +66,14 @@ impl Owner {
     ) -> Result<&'a mut Entity, AwsError> {
         match self {
             Self::User => directory.users.get_mut(name).map(Arc::make_mut),
-            Self::Role => directory
-                .roles
-                .get_mut(name)
-                .map(|role| &mut Arc::make_mut(role).entity),
+            Self::Role => directory.roles.get_mut(name).map(|role| &mut Arc::make_mut(role).entity),
         }
         .ok_or_else(|| self.missing(name))
     }
 
     /// `NoSuchEntity`.
     pub(super) fn missing(self, name: &str) -> AwsError {
-        not_found(format!(
-            "The {} with name {name} cannot be found.",
-            self.noun()
-        ))
+        not_found(format!("The {} with name {name} cannot be found.", self.noun()))
     }
 
     /// The ARN of a user or role; one that does not exist is taken to have the path `/`, as AWS

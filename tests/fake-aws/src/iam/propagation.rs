@@ -16,10 +16,7 @@ pub(crate) struct Propagating<T> {
 impl<T: Clone> Propagating<T> {
     /// A value that is in effect.
     pub(crate) fn new(value: T) -> Self {
-        Self {
-            effective: Arc::new(value),
-            pending: VecDeque::new(),
-        }
+        Self { effective: Arc::new(value), pending: VecDeque::new() }
     }
 
     /// The value as written last.

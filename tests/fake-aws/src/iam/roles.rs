@@ -27,17 +27,9 @@ pub(super) fn create(call: &Call<'_>, params: &Params) -> Result<Response<Body>,
     let tags = params.tags();
     let boundary = params.get("PermissionsBoundary");
     let mut checks = Checks::default();
-    let text = checks.required(
-        "assumeRolePolicyDocument",
-        params.get("AssumeRolePolicyDocument"),
-    );
-    let max_session = checks.number(
-        "maxSessionDuration",
-        params.get("MaxSessionDuration"),
-        3_600,
-        3_600,
-        43_200,
-    );
+    let text = checks.required("assumeRolePolicyDocument", params.get("AssumeRolePolicyDocument"));
+    let max_session =
+        checks.number("maxSessionDuration", params.get("MaxSessionDuration"), 3_600, 3_600, 43_200);
     checks.tags(&tags, 50)?;
     checks.finish()?;
 
@@ -60,12 +52,7 @@ pub(super) fn create(call: &Call<'_>, params: &Params) -> Result<Response<Body>,
 
     let trust = Document::parse(text, Kind::Trust).map_err(malformed)?;
     let description = params.get("Description").map(str::to_owned);
-    let role = Arc::new(Role {
-        entity,
-        trust,
-        max_session,
-        description,
-    });
+    let role = Arc::new(Role { entity, trust, max_session, description });
     call.fake.change_iam(|directory| {
         check_trust(directory, &call.fake.account, &role.trust)?;
         if let Some(boundary) = boundary
@@ -102,24 +89,20 @@ fn check_trust(directory: &Directory, account: &str, trust: &Document) -> Result
             continue;
         };
         let known = match name.split_once('/') {
-            Some(("user", _)) => directory
-                .users
-                .values()
-                .any(|user| user.arn(account, "user") == *arn),
-            Some(("role", _)) => directory
-                .roles
-                .values()
-                .any(|role| role.entity.arn(account, "role") == *arn),
+            Some(("user", _)) => {
+                directory.users.values().any(|user| user.arn(account, "user") == *arn)
+            }
+            Some(("role", _)) => {
+                directory.roles.values().any(|role| role.entity.arn(account, "role") == *arn)
+            }
             // Sessions come and go: the role is looked at, not the session.
-            Some(("assumed-role", session)) => session
-                .split_once('/')
-                .is_some_and(|(role, _)| directory.roles.contains_key(role)),
+            Some(("assumed-role", session)) => {
+                session.split_once('/').is_some_and(|(role, _)| directory.roles.contains_key(role))
+            }
             _ => false,
         };
         if !known {
-            return Err(malformed(format!(
-                "Invalid principal in policy: \"AWS\":\"{arn}\""
-            )));
+            return Err(malformed(format!("Invalid principal in policy: \"AWS\":\"{arn}\"")));
         }
     }
     Ok(())
@@ -141,10 +124,7 @@ fn authorize<'a>(call: &Call<'_>, params: &'a Params) -> Result<&'a str, AwsErro
 pub(super) fn get(call: &Call<'_>, params: &Params) -> Result<Response<Body>, AwsError> {
     let name = authorize(call, params)?;
     let directory = call.fake.world.lock().iam.current();
-    let role = directory
-        .roles
-        .get(name)
-        .ok_or_else(|| Owner::Role.missing(name))?;
+    let role = directory.roles.get(name).ok_or_else(|| Owner::Role.missing(name))?;
     Ok(answer(call, NAMESPACE, |xml| {
         xml.node("Role", |xml| write(xml, &call.fake.account, role, true));
     }))
@@ -157,10 +137,7 @@ pub(super) fn list(call: &Call<'_>, params: &Params) -> Result<Response<Body>, A
     let resource = format!("arn:aws:iam::{account}:role{prefix}");
     call.authorize("iam:ListRoles", &resource, Context::default())?;
     let directory = call.fake.world.lock().iam.current();
-    let roles = directory
-        .roles
-        .values()
-        .filter(|role| role.entity.path.starts_with(prefix));
+    let roles = directory.roles.values().filter(|role| role.entity.path.starts_with(prefix));
     let page = Page::cut(params, roles, |role| &role.entity.name)?;
     Ok(answer(call, NAMESPACE, |xml| {
         xml.node("Roles", |xml| {
@@ -199,10 +176,7 @@ pub(super) fn update_trust(call: &Call<'_>, params: &Params) -> Result<Response<
     let trust = Document::parse(text, Kind::Trust).map_err(malformed)?;
     call.fake.change_iam(|directory| {
         check_trust(directory, &call.fake.account, &trust)?;
-        let role = directory
-            .roles
-            .get_mut(name)
-            .ok_or_else(|| Owner::Role.missing(name))?;
+        let role = directory.roles.get_mut(name).ok_or_else(|| Owner::Role.missing(name))?;
         Arc::make_mut(role).trust = trust;
         Ok(())
     })?;
@@ -216,10 +190,7 @@ fn write(xml: &mut Xml, account: &str, role: &Role, whole: bool) {
     xml.text("RoleId", &entity.id);
     xml.text("Arn", entity.arn(account, "role"));
     xml.text("CreateDate", iso_seconds(entity.created));
-    xml.text(
-        "AssumeRolePolicyDocument",
-        percent_encode(&role.trust.text, b""),
-    );
+    xml.text("AssumeRolePolicyDocument", percent_encode(&role.trust.text, b""));
     xml.optional("Description", role.description.as_ref());
     xml.text("MaxSessionDuration", role.max_session.to_string());
     if !whole {

@@ -50,11 +50,7 @@ fn a_roles_inline_policies_have_10240_characters_blanks_aside() {
     let big = |fill: usize| {
         let start = r#"{"Statement":{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::"#;
         let end = r#""}}"#;
-        format!(
-            "{start}{}{end}{}",
-            "k".repeat(fill - start.len() - end.len()),
-            " ".repeat(999)
-        )
+        format!("{start}{}{end}{}", "k".repeat(fill - start.len() - end.len()), " ".repeat(999))
     };
     bench.put_policy("x", "a", &big(5_000)).ok();
     bench.put_policy("x", "b", &big(5_000)).ok();
@@ -62,10 +58,7 @@ fn a_roles_inline_policies_have_10240_characters_blanks_aside() {
     bench.put_policy("x", "c", &big(left)).ok();
     let reply = bench.put_policy("x", "c", &big(left + 1));
     assert_eq!(reply.code(), "LimitExceeded");
-    assert_eq!(
-        reply.message(),
-        "Maximum policy size of 10240 bytes exceeded for role x"
-    );
+    assert_eq!(reply.message(), "Maximum policy size of 10240 bytes exceeded for role x");
     // Replacing a policy counts it once.
     bench.put_policy("x", "a", &big(5_000)).ok();
 }
@@ -76,10 +69,7 @@ fn roles_are_listed_by_path_page_by_page() {
     for name in ["c", "a", "b"] {
         bench.role(name);
     }
-    let elsewhere = [
-        ("RoleName", "elsewhere"),
-        ("AssumeRolePolicyDocument", TRUST_ACCOUNT),
-    ];
+    let elsewhere = [("RoleName", "elsewhere"), ("AssumeRolePolicyDocument", TRUST_ACCOUNT)];
     bench.iam("CreateRole", &elsewhere).ok();
     let mut seen = Vec::new();
     let mut marker = String::new();
@@ -89,12 +79,7 @@ fn roles_are_listed_by_path_page_by_page() {
             params.push(("Marker", &marker));
         }
         let page = bench.iam("ListRoles", &params).ok();
-        seen.extend(
-            page.body
-                .split("<RoleName>")
-                .skip(1)
-                .map(|rest| rest[..1].to_owned()),
-        );
+        seen.extend(page.body.split("<RoleName>").skip(1).map(|rest| rest[..1].to_owned()));
         if page.text("IsTruncated") == Some("false") {
             break;
         }
@@ -148,15 +133,9 @@ fn a_boundary_limits_and_its_policy_cannot_be_deleted() {
 #[test]
 fn attached_policies_count_and_must_be_detached_before_the_role_goes() {
     let bench = Bench::new();
-    let params = [
-        ("RoleName", "x"),
-        ("AssumeRolePolicyDocument", TRUST_ACCOUNT),
-    ];
+    let params = [("RoleName", "x"), ("AssumeRolePolicyDocument", TRUST_ACCOUNT)];
     let role = bench.iam("CreateRole", &params).ok();
-    let attach = [
-        ("RoleName", "x"),
-        ("PolicyArn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess"),
-    ];
+    let attach = [("RoleName", "x"), ("PolicyArn", "arn:aws:iam::aws:policy/IAMReadOnlyAccess")];
     bench.iam("AttachRolePolicy", &attach).ok();
     let session = bench.session(role.text("Arn").unwrap(), &[]);
     bench.call(&session, "iam", &[("Action", "ListRoles")]).ok();
@@ -199,10 +178,7 @@ fn writes_lag_both_ways() {
     bench.put_policy("x", "deny", deny).ok();
     let late = bench.role("late");
     bench.call(&session, "iam", &get).ok();
-    assert_eq!(
-        bench.assume(&bench.admin, &late, &[]).code(),
-        "AccessDenied"
-    );
+    assert_eq!(bench.assume(&bench.admin, &late, &[]).code(), "AccessDenied");
     bench.iam("GetRole", &[("RoleName", "late")]).ok();
 
     lag(r#"{"propagation_ms": 0}"#);
@@ -221,20 +197,14 @@ fn keys_can_be_two_inactive_and_deleted() {
     let maria = session_of(&key);
     let who = [("Action", "GetCallerIdentity")];
     let reply = bench.call(&maria, "sts", &who).ok();
-    assert_eq!(
-        reply.text("Arn"),
-        Some("arn:aws:iam::123456789012:user/maria")
-    );
+    assert_eq!(reply.text("Arn"), Some("arn:aws:iam::123456789012:user/maria"));
 
     let id = key.text("AccessKeyId").unwrap();
     let named = [("UserName", "maria"), ("AccessKeyId", id)];
     let mut inactive = named.to_vec();
     inactive.push(("Status", "Inactive"));
     bench.iam("UpdateAccessKey", &inactive).ok();
-    assert_eq!(
-        bench.call(&maria, "sts", &who).code(),
-        "InvalidClientTokenId"
-    );
+    assert_eq!(bench.call(&maria, "sts", &who).code(), "InvalidClientTokenId");
     assert_eq!(bench.iam("DeleteUser", &user).code(), "DeleteConflict");
     bench.iam("DeleteAccessKey", &named).ok();
     assert_eq!(bench.iam("DeleteAccessKey", &named).code(), "NoSuchEntity");

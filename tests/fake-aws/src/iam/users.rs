@@ -33,9 +33,7 @@ pub(super) fn create(call: &Call<'_>, params: &Params) -> Result<Response<Body>,
         if directory.users.contains_key(name) {
             return Err(exists(format!("User with name {name} already exists.")));
         }
-        directory
-            .users
-            .insert(name.to_owned(), Arc::new(user.clone()));
+        directory.users.insert(name.to_owned(), Arc::new(user.clone()));
         Ok(())
     })?;
     Ok(answer(call, NAMESPACE, |xml| {

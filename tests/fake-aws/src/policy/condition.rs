@@ -121,12 +121,7 @@ impl Operator {
                 }
             }
         };
-        Some(Self {
-            test,
-            negated,
-            if_exists,
-            set,
-        })
+        Some(Self { test, negated, if_exists, set })
     }
 }
 
@@ -150,15 +145,10 @@ impl Condition {
             );
         }
         let texts = scalars(value)?;
-        let reading = Reading {
-            variables,
-            wildcards: operator.test == Test::Like,
-        };
+        let reading = Reading { variables, wildcards: operator.test == Test::Like };
         let values = if operator.test == Test::Arn {
-            let arns: Result<_, _> = texts
-                .iter()
-                .map(|text| ArnPattern::parse(text, variables))
-                .collect();
+            let arns: Result<_, _> =
+                texts.iter().map(|text| ArnPattern::parse(text, variables)).collect();
             Values::Arns(arns?)
         } else {
             let mut patterns = Vec::with_capacity(texts.len());
@@ -173,21 +163,12 @@ impl Condition {
             }
             Values::Texts(patterns)
         };
-        Ok(Self {
-            operator,
-            key: key.to_owned(),
-            values,
-        })
+        Ok(Self { operator, key: key.to_owned(), values })
     }
 
     /// Whether the condition holds for a request.
     pub(crate) fn holds(&self, context: &Context) -> bool {
-        let Operator {
-            test,
-            negated,
-            if_exists,
-            set,
-        } = self.operator;
+        let Operator { test, negated, if_exists, set } = self.operator;
         let actual = context.values(&self.key);
         if test == Test::Null {
             let absent = actual.is_none().to_string();
@@ -215,9 +196,9 @@ impl Condition {
     fn any_value_matches(&self, actual: &str, context: &Context) -> bool {
         match &self.values {
             Values::Arns(arns) => arns.iter().any(|arn| arn.matches(actual, context)),
-            Values::Texts(texts) => texts
-                .iter()
-                .any(|text| matches(self.operator.test, text, actual, context)),
+            Values::Texts(texts) => {
+                texts.iter().any(|text| matches(self.operator.test, text, actual, context))
+            }
         }
     }
 }
@@ -280,10 +261,7 @@ fn date(text: &str) -> Option<Timestamp> {
     if text.contains(['T', 't', ' ']) {
         return None;
     }
-    DateTime::from(day)
-        .to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
+    DateTime::from(day).to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]
@@ -298,10 +276,7 @@ mod tests {
             ("aws:EpochTime", "1777636800"),
             ("aws:userid", "AROAEXAMPLEEXAMPLE123:grant-1"),
             ("aws:PrincipalTag/Team", "Data"),
-            (
-                "aws:PrincipalArn",
-                "arn:aws:iam::123456789012:role/ebbgate/ceiling",
-            ),
+            ("aws:PrincipalArn", "arn:aws:iam::123456789012:role/ebbgate/ceiling"),
             ("aws:SecureTransport", "true"),
             ("s3:max-keys", "10"),
         ]);

@@ -82,9 +82,7 @@ impl Layers {
     /// Whether no layer denies explicitly.
     pub(crate) fn explicit(&self, question: Question<'_>) -> Result<(), Denial> {
         let limits = [(&self.boundary, BOUNDARY), (&self.session, SESSION)];
-        let limits = limits
-            .into_iter()
-            .filter_map(|(policies, by)| Some((policies.as_ref()?, by)));
+        let limits = limits.into_iter().filter_map(|(policies, by)| Some((policies.as_ref()?, by)));
         for (policies, by) in [(&self.identity, IDENTITY)].into_iter().chain(limits) {
             if verdict(policies, question) == Verdict::Deny {
                 return Err(Denial { explicit: true, by });
@@ -108,10 +106,7 @@ impl Layers {
 }
 
 fn implicit(by: &'static str) -> Denial {
-    Denial {
-        explicit: false,
-        by,
-    }
+    Denial { explicit: false, by }
 }
 
 fn verdict(policies: &[Arc<Policy>], question: Question<'_>) -> Verdict {
@@ -129,21 +124,13 @@ fn verdict(policies: &[Arc<Policy>], question: Question<'_>) -> Verdict {
 
 impl Statement {
     fn applies(&self, question: Question<'_>) -> bool {
-        let Question {
-            action,
-            resource,
-            context,
-        } = question;
+        let Question { action, resource, context } = question;
         let actions = &self.actions;
         let resources = &self.resources;
-        let listed_action = actions
-            .entries
-            .iter()
-            .any(|pattern| pattern.matches_ignoring_case(action, context));
-        let listed_resource = resources
-            .entries
-            .iter()
-            .any(|pattern| pattern.matches(resource, context));
+        let listed_action =
+            actions.entries.iter().any(|pattern| pattern.matches_ignoring_case(action, context));
+        let listed_resource =
+            resources.entries.iter().any(|pattern| pattern.matches(resource, context));
         listed_action != actions.except
             && listed_resource != resources.except
             && self.conditions.iter().all(|c| c.holds(context))
@@ -183,11 +170,8 @@ pub(crate) enum Trust {
 pub(crate) fn trust(policy: &Policy, question: Question<'_>, trustee: Trustee<'_>) -> Trust {
     let mut strongest = Trust::Silent;
     for statement in &policy.statements {
-        let match_ = statement
-            .principals
-            .iter()
-            .filter_map(|principal| strength(principal, trustee))
-            .max();
+        let match_ =
+            statement.principals.iter().filter_map(|principal| strength(principal, trustee)).max();
         if let Some(strength) = match_
             && statement.applies(question)
         {
@@ -226,21 +210,13 @@ mod tests {
         r#"{"Effect":"Deny","Action":"*","NotResource":["arn:aws:s3:::b","arn:aws:s3:::b/*"]}"#;
 
     fn policies(statements: &[&str]) -> Vec<Arc<Policy>> {
-        let document = format!(
-            r#"{{"Version":"2012-10-17","Statement":[{}]}}"#,
-            statements.join(",")
-        );
-        vec![Arc::new(
-            Policy::parse(&document, Kind::Permissions).unwrap(),
-        )]
+        let document =
+            format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, statements.join(","));
+        vec![Arc::new(Policy::parse(&document, Kind::Permissions).unwrap())]
     }
 
     fn asked(layers: &Layers, action: &str, resource: &str, context: &Context) -> String {
-        let question = Question {
-            action,
-            resource,
-            context,
-        };
+        let question = Question { action, resource, context };
         match layers.decide(question) {
             Ok(()) => "allowed".to_owned(),
             Err(denial) => denial.reason(action),
@@ -256,10 +232,7 @@ mod tests {
     #[case(&[ALLOW_S3, DENY_BUT_STS], "with an explicit deny in an identity-based policy")]
     #[case(&[ALLOW_S3, DENY_OUTSIDE], "allowed")]
     fn identity(#[case] statements: &[&str], #[case] expected: &str) {
-        let layers = Layers {
-            identity: policies_or_none(statements),
-            ..Layers::default()
-        };
+        let layers = Layers { identity: policies_or_none(statements), ..Layers::default() };
         let context = Context::from([
             ("aws:CurrentTime", "2026-05-01T12:00:00Z"),
             ("aws:userid", "AROAX:grant-1"),
@@ -269,19 +242,13 @@ mod tests {
     }
 
     fn policies_or_none(statements: &[&str]) -> Vec<Arc<Policy>> {
-        if statements.is_empty() {
-            Vec::new()
-        } else {
-            policies(statements)
-        }
+        if statements.is_empty() { Vec::new() } else { policies(statements) }
     }
 
     #[test]
     fn a_deny_on_one_session_or_after_an_hour_leaves_the_others_alone() {
-        let layers = Layers {
-            identity: policies(&[ALLOW_S3, DENY_GRANT, DENY_AFTER]),
-            ..Layers::default()
-        };
+        let layers =
+            Layers { identity: policies(&[ALLOW_S3, DENY_GRANT, DENY_AFTER]), ..Layers::default() };
         let context = Context::from([
             ("aws:CurrentTime", "2026-05-01T11:59:59Z"),
             ("aws:userid", "AROAX:grant-2"),
@@ -309,12 +276,7 @@ mod tests {
             boundary: boundary.map(policies_or_none),
             session: session.map(policies_or_none),
         };
-        let answer = asked(
-            &layers,
-            "s3:GetObject",
-            "arn:aws:s3:::b/k",
-            &Context::default(),
-        );
+        let answer = asked(&layers, "s3:GetObject", "arn:aws:s3:::b/k", &Context::default());
         assert_eq!(answer, expected);
     }
 
@@ -325,16 +287,8 @@ mod tests {
             session: Some(policies(&[ALLOW_S3])),
             ..Layers::default()
         };
-        let answer = asked(
-            &layers,
-            "s3:PutObject",
-            "arn:aws:s3:::b/k",
-            &Context::default(),
-        );
-        assert_eq!(
-            answer,
-            "because no identity-based policy allows the s3:PutObject action"
-        );
+        let answer = asked(&layers, "s3:PutObject", "arn:aws:s3:::b/k", &Context::default());
+        assert_eq!(answer, "because no identity-based policy allows the s3:PutObject action");
     }
 
     #[rstest]
@@ -342,16 +296,8 @@ mod tests {
     #[case(r#"{"AWS":"arn:aws:iam::123456789012:root"}"#, "", Trust::Account)]
     #[case(r#"{"AWS":"210987654321"}"#, "", Trust::Silent)]
     #[case(r#"{"AWS":"arn:aws:iam::123456789012:role/broker"}"#, "", Trust::Role)]
-    #[case(
-        r#"{"AWS":"arn:aws:sts::123456789012:assumed-role/broker/s"}"#,
-        "",
-        Trust::Caller
-    )]
-    #[case(
-        r#"{"AWS":["123456789012","arn:aws:iam::123456789012:role/broker"]}"#,
-        "",
-        Trust::Role
-    )]
+    #[case(r#"{"AWS":"arn:aws:sts::123456789012:assumed-role/broker/s"}"#, "", Trust::Caller)]
+    #[case(r#"{"AWS":["123456789012","arn:aws:iam::123456789012:role/broker"]}"#, "", Trust::Role)]
     #[case(r#"{"AWS":"arn:aws:iam::123456789012:role/other"}"#, "", Trust::Silent)]
     #[case(r#""*""#, "", Trust::Role)]
     #[case(r#"{"Service":"ec2.amazonaws.com"}"#, "", Trust::Silent)]

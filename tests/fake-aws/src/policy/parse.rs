@@ -86,16 +86,12 @@ impl Policy {
             .into_iter()
             .map(|statement| Statement::parse(statement, kind, variables))
             .collect();
-        Ok(Self {
-            statements: statements?,
-        })
+        Ok(Self { statements: statements? })
     }
 
     /// Every principal that the document names.
     pub(crate) fn principals(&self) -> impl Iterator<Item = &Principal> {
-        self.statements
-            .iter()
-            .flat_map(|statement| &statement.principals)
+        self.statements.iter().flat_map(|statement| &statement.principals)
     }
 }
 
@@ -187,10 +183,7 @@ fn actions(fields: &Map<String, Value>) -> Result<Listed<Pattern>, String> {
     if names.is_empty() {
         return Err(missing());
     }
-    let reading = Reading {
-        variables: false,
-        wildcards: true,
-    };
+    let reading = Reading { variables: false, wildcards: true };
     let mut entries = Vec::with_capacity(names.len());
     for name in names {
         let vendor = name.split_once(':').map(|(vendor, _)| vendor);
@@ -211,19 +204,11 @@ fn resources(
 ) -> Result<Listed<ArnPattern>, String> {
     match (listed(fields, "Resource")?, kind) {
         (Some(_), Kind::Trust) => Err("Has prohibited field Resource".to_owned()),
-        (None, Kind::Trust) => Ok(Listed {
-            except: false,
-            entries: vec![ArnPattern::Any],
-        }),
+        (None, Kind::Trust) => Ok(Listed { except: false, entries: vec![ArnPattern::Any] }),
         (Some((except, arns)), Kind::Permissions) if !arns.is_empty() => {
-            let entries: Result<_, _> = arns
-                .into_iter()
-                .map(|arn| ArnPattern::parse(arn, variables))
-                .collect();
-            Ok(Listed {
-                except,
-                entries: entries?,
-            })
+            let entries: Result<_, _> =
+                arns.into_iter().map(|arn| ArnPattern::parse(arn, variables)).collect();
+            Ok(Listed { except, entries: entries? })
         }
         (_, Kind::Permissions) => Err("Policy statement must contain resources.".to_owned()),
     }
@@ -322,10 +307,7 @@ mod tests {
     #[case("{", "invalid Json")]
     #[case("[]", "Syntax errors in policy.")]
     #[case(r#"{"Version":"2012-10-17"}"#, "Syntax errors in policy.")]
-    #[case(
-        r#"{"Version":"2012-10-17","Statement":[]}"#,
-        "Syntax errors in policy."
-    )]
+    #[case(r#"{"Version":"2012-10-17","Statement":[]}"#, "Syntax errors in policy.")]
     #[case(
         r#"{"Version":"2020-01-01","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#,
         "Syntax errors in policy."
@@ -342,18 +324,12 @@ mod tests {
         r#"{"Statement":{"Effect":"Allow","Action":"*","NotAction":"*","Resource":"*"}}"#,
         "Syntax errors in policy."
     )]
-    #[case(
-        r#"{"Statement":{"Effect":"Allow","Resource":"*"}}"#,
-        "must contain actions"
-    )]
+    #[case(r#"{"Statement":{"Effect":"Allow","Resource":"*"}}"#, "must contain actions")]
     #[case(
         r#"{"Statement":{"Effect":"Allow","Action":[],"Resource":"*"}}"#,
         "must contain actions"
     )]
-    #[case(
-        r#"{"Statement":{"Effect":"Allow","Action":"*"}}"#,
-        "must contain resources"
-    )]
+    #[case(r#"{"Statement":{"Effect":"Allow","Action":"*"}}"#, "must contain resources")]
     #[case(
         r#"{"Statement":{"Effect":"Allow","Action":"GetObject","Resource":"*"}}"#,
         "prefaced by a vendor"
@@ -397,10 +373,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(
-        r#"{"Effect":"Allow","Action":"sts:AssumeRole"}"#,
-        "Missing required field Principal"
-    )]
+    #[case(r#"{"Effect":"Allow","Action":"sts:AssumeRole"}"#, "Missing required field Principal")]
     #[case(
         r#"{"Effect":"Allow","Principal":{},"Action":"sts:AssumeRole"}"#,
         "Missing required field Principal"

@@ -20,10 +20,7 @@ enum Token {
     Char(char),
     One,
     Many,
-    Variable {
-        key: String,
-        default: Option<String>,
-    },
+    Variable { key: String, default: Option<String> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +63,7 @@ impl Pattern {
 
     /// Whether the whole of `text` matches.
     pub(crate) fn matches(&self, text: &str, context: &Context) -> bool {
-        self.resolve(context)
-            .is_some_and(|globs| glob_matches(&globs, text, |a, b| a == b))
+        self.resolve(context).is_some_and(|globs| glob_matches(&globs, text, |a, b| a == b))
     }
 
     /// As `matches`, whatever the case of ASCII letters.
@@ -93,9 +89,7 @@ impl Pattern {
 
     /// Whether any variable occurs, so that the text is only known at a request.
     pub(crate) fn has_variables(&self) -> bool {
-        self.0
-            .iter()
-            .any(|token| matches!(token, Token::Variable { .. }))
+        self.0.iter().any(|token| matches!(token, Token::Variable { .. }))
     }
 
     /// Splits at the colons that the policy's author wrote, into at most six parts: an ARN's
@@ -152,10 +146,7 @@ fn variable(inside: &str) -> Result<Token, String> {
     if key.is_empty() {
         return Err("a policy variable has no name".to_owned());
     }
-    Ok(Token::Variable {
-        key: key.to_owned(),
-        default,
-    })
+    Ok(Token::Variable { key: key.to_owned(), default })
 }
 
 /// Matches with one backtracking point, the last star seen: linear in practice, never exponential.
@@ -203,10 +194,7 @@ impl ArnPattern {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let reading = Reading {
-            variables,
-            wildcards: true,
-        };
+        let reading = Reading { variables, wildcards: true };
         let fields = Pattern::parse(text, reading)?.fields();
         let literal = |index: usize, wanted: &str| {
             fields
@@ -275,20 +263,14 @@ mod tests {
     #[case("${*}", "*", true)]
     #[case("${*}", "x", false)]
     fn patterns(#[case] pattern: &str, #[case] text: &str, #[case] expected: bool) {
-        let reading = Reading {
-            variables: true,
-            wildcards: true,
-        };
+        let reading = Reading { variables: true, wildcards: true };
         let pattern = Pattern::parse(pattern, reading).unwrap();
         assert_eq!(pattern.matches(text, &context()), expected);
     }
 
     #[test]
     fn variables_are_plain_text_before_2012() {
-        let reading = Reading {
-            variables: false,
-            wildcards: true,
-        };
+        let reading = Reading { variables: false, wildcards: true };
         let pattern = Pattern::parse("${aws:userid}", reading).unwrap();
         assert!(pattern.matches("${aws:userid}", &context()));
     }
@@ -298,10 +280,7 @@ mod tests {
     #[case("${aws:userid, nobody}", "single quotes")]
     #[case("${}", "no name")]
     fn bad_variables(#[case] text: &str, #[case] expected: &str) {
-        let reading = Reading {
-            variables: true,
-            wildcards: true,
-        };
+        let reading = Reading { variables: true, wildcards: true };
         let message = Pattern::parse(text, reading).unwrap_err();
         assert!(message.contains(expected), "{message}");
     }
@@ -312,11 +291,7 @@ mod tests {
     #[case("arn:aws:s3:::b/*", "arn:aws:s3:::b/k/l:m", true)]
     #[case("arn:aws:s3:::b/*", "arn:aws:s3:::b", false)]
     #[case("arn:aws:s3:::b", "*", false)]
-    #[case(
-        "arn:aws:iam::*:role/ebbgate/*",
-        "arn:aws:iam::123456789012:role/ebbgate/x",
-        true
-    )]
+    #[case("arn:aws:iam::*:role/ebbgate/*", "arn:aws:iam::123456789012:role/ebbgate/x", true)]
     #[case("arn:aws:iam::*:role/x", "arn:aws:iam::1:2:role/x", false)]
     #[case("arn:aws:s3", "arn:aws:s3:::b/k", true)]
     #[case(

@@ -41,12 +41,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, AwsError> {
 
 /// `CreateBucket`. The bucket is in the region that the request is signed for.
 pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Response<Body>, AwsError> {
-    authorize(
-        call,
-        "s3:CreateBucket",
-        &bucket_arn(name),
-        Context::default(),
-    )?;
+    authorize(call, "s3:CreateBucket", &bucket_arn(name), Context::default())?;
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
     let edge = |c: Option<char>| c.is_some_and(|c| c != '.' && c != '-');
     let proper = edge(name.chars().next()) && edge(name.chars().last());
@@ -90,12 +85,7 @@ pub(super) fn head(call: &Call<'_>, name: &str) -> Result<Response<Body>, AwsErr
 
 /// `DeleteBucket`.
 pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Response<Body>, AwsError> {
-    authorize(
-        call,
-        "s3:DeleteBucket",
-        &bucket_arn(name),
-        Context::default(),
-    )?;
+    authorize(call, "s3:DeleteBucket", &bucket_arn(name), Context::default())?;
     let mut world = call.fake.world.lock();
     let bucket = world.s3.get(name).ok_or_else(no_such_bucket)?;
     if !bucket.objects.is_empty() {
@@ -155,11 +145,7 @@ fn write(xml: &mut Xml, call: &Call<'_>, bucket: &str, selection: &Selection, li
     let given = |name: &str| call.request.query_value(name);
     let escaped = given("encoding-type").as_deref() == Some("url");
     let key = |text: &str| {
-        if escaped {
-            percent_encode(text, b"/")
-        } else {
-            text.to_owned()
-        }
+        if escaped { percent_encode(text, b"/") } else { text.to_owned() }
     };
     xml.text("Name", bucket);
     xml.text("Prefix", key(&selection.prefix));
@@ -170,10 +156,7 @@ fn write(xml: &mut Xml, call: &Call<'_>, bucket: &str, selection: &Selection, li
     let count = listed.objects.len() + listed.prefixes.len();
     xml.text("KeyCount", count.to_string());
     xml.text("IsTruncated", listed.next.is_some().to_string());
-    xml.optional(
-        "NextContinuationToken",
-        listed.next.as_ref().map(Position::token),
-    );
+    xml.optional("NextContinuationToken", listed.next.as_ref().map(Position::token));
     for (name, object) in &listed.objects {
         xml.node("Contents", |xml| {
             xml.text("Key", key(name));

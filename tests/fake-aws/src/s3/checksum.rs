@@ -93,11 +93,7 @@ mod tests {
     #[case("crc32c", "123456789", "e3069283")]
     #[case("crc64nvme", "123456789", "ae8b14860a799888")]
     #[case("sha1", "abc", "a9993e364706816aba3e25717850c26c9cd0d89d")]
-    #[case(
-        "sha256",
-        "abc",
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )]
+    #[case("sha256", "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")]
     fn known_values(#[case] algorithm: &str, #[case] body: &str, #[case] expected: &str) {
         let computed = compute(algorithm, body.as_bytes()).unwrap();
         assert_eq!(hex::encode(computed), expected);

@@ -18,14 +18,8 @@ use crate::policy::{Context, Question};
 use crate::service::Call;
 
 /// Headers of a `PutObject` that come back with the object.
-const KEPT: [HeaderName; 6] = [
-    CACHE_CONTROL,
-    CONTENT_DISPOSITION,
-    CONTENT_ENCODING,
-    CONTENT_LANGUAGE,
-    CONTENT_TYPE,
-    EXPIRES,
-];
+const KEPT: [HeaderName; 6] =
+    [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES];
 
 fn object_arn(bucket: &str, key: &str) -> String {
     format!("{}/{key}", bucket_arn(bucket))
@@ -33,10 +27,7 @@ fn object_arn(bucket: &str, key: &str) -> String {
 
 /// Refuses what would otherwise be ignored.
 fn refuse_headers(call: &Call<'_>, names: &[&str]) -> Result<(), AwsError> {
-    match names
-        .iter()
-        .find(|name| call.request.headers.contains_key(**name))
-    {
+    match names.iter().find(|name| call.request.headers.contains_key(**name)) {
         Some(name) => Err(not_implemented(&format!("the header {name}"))),
         None => Ok(()),
     }
@@ -44,26 +35,10 @@ fn refuse_headers(call: &Call<'_>, names: &[&str]) -> Result<(), AwsError> {
 
 /// `PutObject`.
 pub(super) fn put(call: &Call<'_>, bucket: &str, key: &str) -> Result<Response<Body>, AwsError> {
-    refuse_headers(
-        call,
-        &[
-            "x-amz-copy-source",
-            "if-match",
-            "if-none-match",
-            "x-amz-tagging",
-        ],
-    )?;
-    authorize(
-        call,
-        "s3:PutObject",
-        &object_arn(bucket, key),
-        Context::default(),
-    )?;
+    refuse_headers(call, &["x-amz-copy-source", "if-match", "if-none-match", "x-amz-tagging"])?;
+    authorize(call, "s3:PutObject", &object_arn(bucket, key), Context::default())?;
     if key.len() > 1_024 {
-        return Err(AwsError::bad_request(
-            "KeyTooLongError",
-            "Your key is too long",
-        ));
+        return Err(AwsError::bad_request("KeyTooLongError", "Your key is too long"));
     }
     let object = Arc::new(Object {
         body: call.body.clone(),
@@ -103,16 +78,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 
 /// `GetObject` and `HeadObject`.
 pub(super) fn get(call: &Call<'_>, bucket: &str, key: &str) -> Result<Response<Body>, AwsError> {
-    refuse_headers(
-        call,
-        &["if-none-match", "if-modified-since", "if-unmodified-since"],
-    )?;
-    authorize(
-        call,
-        "s3:GetObject",
-        &object_arn(bucket, key),
-        Context::default(),
-    )?;
+    refuse_headers(call, &["if-none-match", "if-modified-since", "if-unmodified-since"])?;
+    authorize(call, "s3:GetObject", &object_arn(bucket, key), Context::default())?;
     let object = find(call, bucket, key)?;
     if let Some(wanted) = call.request.header("if-match")
         && wanted.trim_matches('"') != object.etag.trim_matches('"')
@@ -127,17 +94,10 @@ pub(super) fn get(call: &Call<'_>, bucket: &str, key: &str) -> Result<Response<B
     let range = range(call.request.header("range"), size)?;
     let part = object.body.slice(range.clone().unwrap_or(0..size));
     let length = part.len();
-    let body = if call.request.method == Method::HEAD {
-        Body::empty()
-    } else {
-        Body::from(part)
-    };
+    let body = if call.request.method == Method::HEAD { Body::empty() } else { Body::from(part) };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("binary/octet-stream"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
     for (name, value) in &object.headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -153,11 +113,7 @@ pub(super) fn get(call: &Call<'_>, bucket: &str, key: &str) -> Result<Response<B
         headers.insert(name, value);
     }
     if let Some(Range { start, end }) = range {
-        insert(
-            headers,
-            CONTENT_RANGE,
-            &format!("bytes {start}-{}/{size}", end - 1),
-        );
+        insert(headers, CONTENT_RANGE, &format!("bytes {start}-{}/{size}", end - 1));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
@@ -176,16 +132,9 @@ fn find(call: &Call<'_>, bucket: &str, key: &str) -> Result<Arc<Object>, AwsErro
     let action = "s3:ListBucket";
     let context = call.context(Context::default());
     let arn = bucket_arn(bucket);
-    let question = Question {
-        action,
-        resource: &arn,
-        context: &context,
-    };
+    let question = Question { action, resource: &arn, context: &context };
     match call.caller.layers.decide(question) {
-        Ok(()) => Err(AwsError::not_found(
-            "NoSuchKey",
-            "The specified key does not exist.",
-        )),
+        Ok(()) => Err(AwsError::not_found("NoSuchKey", "The specified key does not exist.")),
         Err(denial) => Err(call.denied(action, &format!(" on resource: \"{arn}\""), denial)),
     }
 }
@@ -218,12 +167,7 @@ fn range(header: Option<&str>, size: usize) -> Result<Option<Range<usize>>, AwsE
 
 /// `DeleteObject`: succeeds for a key that does not exist, too.
 pub(super) fn delete(call: &Call<'_>, bucket: &str, key: &str) -> Result<Response<Body>, AwsError> {
-    authorize(
-        call,
-        "s3:DeleteObject",
-        &object_arn(bucket, key),
-        Context::default(),
-    )?;
+    authorize(call, "s3:DeleteObject", &object_arn(bucket, key), Context::default())?;
     let mut world = call.fake.world.lock();
     let bucket = world.s3.get_mut(bucket).ok_or_else(no_such_bucket)?;
     bucket.objects.remove(key);

@@ -98,12 +98,7 @@ impl Position {
 impl Bucket {
     /// One page of what is selected, in the order of keys' bytes.
     pub(super) fn list(&self, selection: &Selection) -> Listed {
-        let Selection {
-            prefix,
-            delimiter,
-            most,
-            after,
-        } = selection;
+        let Selection { prefix, delimiter, most, after } = selection;
         let mut listed = Listed::default();
         let mut last = None;
         let keys = self
@@ -155,10 +150,7 @@ mod tests {
         Bucket {
             created: Timestamp::UNIX_EPOCH,
             region: "us-east-1".to_owned(),
-            objects: keys
-                .into_iter()
-                .map(|key| (key.to_owned(), Arc::clone(&object)))
-                .collect(),
+            objects: keys.into_iter().map(|key| (key.to_owned(), Arc::clone(&object))).collect(),
         }
     }
 

@@ -18,9 +18,7 @@ fn with_bucket() -> Bench {
 fn put(bench: &Bench, headers: &[(&'static str, &str)], body: &str) -> Reply {
     let mut unsigned = request(Method::PUT, "/bucket/key", "", body);
     for (name, value) in headers {
-        unsigned
-            .headers
-            .insert(*name, HeaderValue::from_str(value).unwrap());
+        unsigned.headers.insert(*name, HeaderValue::from_str(value).unwrap());
     }
     bench.send(&signed(unsigned, &bench.admin, "s3", false, bench.now()))
 }
@@ -34,10 +32,7 @@ fn an_object_comes_back_as_it_was_put() {
         ("x-amz-checksum-crc32", "DUoRhQ=="),
     ];
     let reply = put(&bench, &headers, "hello world").ok();
-    assert_eq!(
-        reply.headers["etag"],
-        "\"5eb63bbbe01eeed093cb22bb8f5acdc3\""
-    );
+    assert_eq!(reply.headers["etag"], "\"5eb63bbbe01eeed093cb22bb8f5acdc3\"");
     assert_eq!(reply.headers["x-amz-checksum-crc32"], "DUoRhQ==");
 
     let reply = bench.s3(&bench.admin, Method::GET, "/bucket/key", "").ok();
@@ -48,9 +43,7 @@ fn an_object_comes_back_as_it_was_put() {
     assert_eq!(reply.body, "");
     assert_eq!(reply.headers["content-length"], "11");
 
-    bench
-        .s3(&bench.admin, Method::DELETE, "/bucket/key", "")
-        .ok();
+    bench.s3(&bench.admin, Method::DELETE, "/bucket/key", "").ok();
     let reply = bench.s3(&bench.admin, Method::GET, "/bucket/key", "");
     assert_eq!(reply.code(), "NoSuchKey");
 }
@@ -60,9 +53,7 @@ fn a_range_is_a_part() {
     let bench = with_bucket();
     put(&bench, &[], "hello world").ok();
     let mut unsigned = request(Method::GET, "/bucket/key", "", "");
-    unsigned
-        .headers
-        .insert("range", HeaderValue::from_static("bytes=6-8"));
+    unsigned.headers.insert("range", HeaderValue::from_static("bytes=6-8"));
     let reply = bench.send(&signed(unsigned, &bench.admin, "s3", false, bench.now()));
     assert_eq!(reply.status, 206);
     assert_eq!(reply.body, "wor");
@@ -94,9 +85,7 @@ fn aws_chunked_bodies_are_decoded() {
             ("x-amz-decoded-content-length", length),
             ("content-encoding", "aws-chunked"),
         ] {
-            unsigned
-                .headers
-                .insert(name, HeaderValue::from_static(value));
+            unsigned.headers.insert(name, HeaderValue::from_static(value));
         }
         let request = signed_streaming(unsigned, &bench.admin, bench.now());
         bench.send(&request)
@@ -114,11 +103,7 @@ fn aws_chunked_bodies_are_decoded() {
 #[case(Method::GET, "/none?list-type=2", "NoSuchBucket")]
 #[case(Method::GET, "/none/key", "NoSuchBucket")]
 #[case(Method::GET, "/bucket?list-type=2&max-keys=many", "InvalidArgument")]
-#[case(
-    Method::GET,
-    "/bucket?list-type=2&continuation-token=x",
-    "InvalidArgument"
-)]
+#[case(Method::GET, "/bucket?list-type=2&continuation-token=x", "InvalidArgument")]
 #[case(Method::GET, "/bucket?list-type=2&max-keys=0", "OK")]
 #[case(Method::GET, "/bucket?acl", "NotImplemented")]
 #[case(Method::PUT, "/UPPER", "InvalidBucketName")]
@@ -133,15 +118,11 @@ fn buckets(#[case] method: Method, #[case] target: &str, #[case] code: &str) {
 #[test]
 fn a_listing_escapes_keys_if_asked() {
     let bench = with_bucket();
-    bench
-        .s3(&bench.admin, Method::PUT, "/bucket/a%20b/c%26d", "x")
-        .ok();
+    bench.s3(&bench.admin, Method::PUT, "/bucket/a%20b/c%26d", "x").ok();
     let target = "/bucket?list-type=2&encoding-type=url&prefix=a%20b%2F";
     let reply = bench.s3(&bench.admin, Method::GET, target, "").ok();
     assert_eq!(reply.text("Key"), Some("a%20b/c%26d"));
-    let reply = bench
-        .s3(&bench.admin, Method::GET, "/bucket?list-type=2", "")
-        .ok();
+    let reply = bench.s3(&bench.admin, Method::GET, "/bucket?list-type=2", "").ok();
     assert_eq!(reply.text("Key"), Some("a b/c&amp;d"));
     assert_eq!(reply.text("KeyCount"), Some("1"));
 }
@@ -157,12 +138,7 @@ fn policies_see_prefixes_and_refusals_quote_the_resource() {
     let session = bench.session(&role, &[("Policy", policy)]);
     let list = "/bucket?list-type=2&max-keys=10&prefix=home%2Fa";
     bench.s3(&session, Method::GET, list, "").ok();
-    let reply = bench.s3(
-        &session,
-        Method::GET,
-        "/bucket?list-type=2&prefix=home%2Fa",
-        "",
-    );
+    let reply = bench.s3(&session, Method::GET, "/bucket?list-type=2&prefix=home%2Fa", "");
     assert_eq!(
         reply.message(),
         "User: arn:aws:sts::123456789012:assumed-role/x/grant-1 is not authorized to perform: \
@@ -173,21 +149,12 @@ fn policies_see_prefixes_and_refusals_quote_the_resource() {
     let reply = bench.s3(&session, Method::GET, "/bucket/home/none", "");
     assert_eq!(reply.code(), "AccessDenied");
     let reply = bench.s3(&session, Method::GET, "/", "");
-    assert!(
-        reply
-            .message()
-            .contains("perform: s3:ListAllMyBuckets because no session policy")
-    );
+    assert!(reply.message().contains("perform: s3:ListAllMyBuckets because no session policy"));
 }
 
 #[rstest]
 #[case("GET", "/", "", Ok("ListBuckets"))]
-#[case(
-    "GET",
-    "/b",
-    "list-type=2&prefix=a%2F&encoding-type=url",
-    Ok("ListObjectsV2")
-)]
+#[case("GET", "/b", "list-type=2&prefix=a%2F&encoding-type=url", Ok("ListObjectsV2"))]
 #[case("GET", "/b/", "list-type=2", Ok("ListObjectsV2"))]
 #[case("PUT", "/b", "", Ok("CreateBucket"))]
 #[case("HEAD", "/b", "", Ok("HeadBucket"))]

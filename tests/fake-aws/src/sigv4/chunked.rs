@@ -74,13 +74,10 @@ pub(crate) fn decode(
         let (size, extension) = head.split_once(';').unwrap_or((head, ""));
         let size = usize::from_str_radix(size, 16)
             .map_err(|_| ChunkError::Malformed("a chunk's size is not hexadecimal"))?;
-        let data = after
-            .get(..size)
-            .ok_or(ChunkError::Malformed("a chunk is cut short"))?;
+        let data = after.get(..size).ok_or(ChunkError::Malformed("a chunk is cut short"))?;
         if let Some(signer) = &mut signer {
-            let signature = extension
-                .strip_prefix("chunk-signature=")
-                .ok_or(ChunkError::Signature)?;
+            let signature =
+                extension.strip_prefix("chunk-signature=").ok_or(ChunkError::Signature)?;
             let hashes = format!("{EMPTY_SHA256}\n{}", sha256_hex(data));
             signer.accept("PAYLOAD", &hashes, signature)?;
         }
@@ -89,14 +86,11 @@ pub(crate) fn decode(
             break;
         }
         body.extend_from_slice(data);
-        rest = rest.strip_prefix(b"\r\n").ok_or(ChunkError::Malformed(
-            "a chunk does not end where it should",
-        ))?;
+        rest = rest
+            .strip_prefix(b"\r\n")
+            .ok_or(ChunkError::Malformed("a chunk does not end where it should"))?;
     }
-    Ok(Decoded {
-        body: body.into(),
-        trailers: trailers(rest, signer)?,
-    })
+    Ok(Decoded { body: body.into(), trailers: trailers(rest, signer)? })
 }
 
 fn trailers(
@@ -109,9 +103,8 @@ fn trailers(
         rest = after;
         // Old clients end each trailer with a bare line feed.
         for header in header.split('\n').filter(|header| !header.is_empty()) {
-            let (name, value) = header
-                .split_once(':')
-                .ok_or(ChunkError::Malformed("a trailer has no colon"))?;
+            let (name, value) =
+                header.split_once(':').ok_or(ChunkError::Malformed("a trailer has no colon"))?;
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
             if name == "x-amz-trailer-signature" {
                 signature = Some(value);
@@ -123,10 +116,8 @@ fn trailers(
     if let (Some(mut signer), false) = (signer, trailers.is_empty()) {
         let mut sorted: Vec<_> = trailers.iter().collect();
         sorted.sort();
-        let canonical: String = sorted
-            .into_iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
+        let canonical: String =
+            sorted.into_iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let signature = signature.ok_or(ChunkError::Signature)?;
         signer.accept("TRAILER", &sha256_hex(canonical.as_bytes()), &signature)?;
     }
@@ -150,18 +141,9 @@ mod tests {
     fn published_example() -> (Vec<u8>, ChunkSigner) {
         let mut body = Vec::new();
         for (size, signature) in [
-            (
-                65_536,
-                "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
-            ),
-            (
-                1_024,
-                "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
-            ),
-            (
-                0,
-                "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9",
-            ),
+            (65_536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
+            (1_024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
+            (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
         ] {
             body.extend(format!("{size:x};chunk-signature={signature}\r\n").bytes());
             body.extend(vec![b'a'; size]);

@@ -181,11 +181,7 @@ impl Claim {
 
     fn signing_key(&self, secret: &str) -> hmac::Key {
         let key = |bytes: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, bytes);
-        let Scope {
-            day,
-            region,
-            service,
-        } = &self.scope;
+        let Scope { day, region, service } = &self.scope;
         [day, region, service, "aws4_request"]
             .into_iter()
             .fold(key(format!("AWS4{secret}").as_bytes()), |signer, part| {
@@ -234,11 +230,7 @@ impl Paths {
                     }
                 }
                 let directory = raw.ends_with('/') && !segments.is_empty();
-                let path = format!(
-                    "/{}{}",
-                    segments.join("/"),
-                    if directory { "/" } else { "" }
-                );
+                let path = format!("/{}{}", segments.join("/"), if directory { "/" } else { "" });
                 percent_encode(&path, b"/")
             }
         }
@@ -267,11 +259,7 @@ fn canonical_query(request: &Request) -> String {
         .map(|(name, value)| (percent_encode(&name, b""), percent_encode(&value, b"")))
         .collect();
     pairs.sort();
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join("&")
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
 /// The lower-case hexadecimal SHA-256 of some bytes.

@@ -162,10 +162,7 @@ fn sign_as(
         .build()
         .unwrap()
         .into();
-    let uri = format!(
-        "http://{}{}?{}",
-        "localhost:4566", request.path, request.query
-    );
+    let uri = format!("http://{}{}?{}", "localhost:4566", request.path, request.query);
     let headers: Vec<(String, String)> = request
         .headers
         .iter()
@@ -194,33 +191,16 @@ fn sign_as(
             .collect::<Vec<_>>()
             .join("&");
     }
-    request
-        .headers
-        .entry("host")
-        .or_insert(HeaderValue::from_static("localhost:4566"));
+    request.headers.entry("host").or_insert(HeaderValue::from_static("localhost:4566"));
     request
 }
 
 #[rstest]
 #[case("sts", "POST", "/", "", Paths::Normalised, false)]
-#[case(
-    "iam",
-    "GET",
-    "/",
-    "Action=ListRoles&PathPrefix=%2Febbgate%2F",
-    Paths::Normalised,
-    false
-)]
+#[case("iam", "GET", "/", "Action=ListRoles&PathPrefix=%2Febbgate%2F", Paths::Normalised, false)]
 #[case("sso", "GET", "/a%20b/c", "x=1&b=%2B", Paths::Normalised, false)]
 #[case("sts", "GET", "/", "Action=GetCallerIdentity", Paths::Normalised, true)]
-#[case(
-    "s3",
-    "GET",
-    "/bucket/a%20b//%C3%A9%3D1",
-    "list-type=2&prefix=",
-    Paths::AsIs,
-    false
-)]
+#[case("s3", "GET", "/bucket/a%20b//%C3%A9%3D1", "list-type=2&prefix=", Paths::AsIs, false)]
 #[case("s3", "PUT", "/bucket/key", "", Paths::AsIs, false)]
 #[case("s3", "GET", "/bucket/key", "", Paths::AsIs, true)]
 fn the_sdks_signer_agrees(
@@ -231,13 +211,8 @@ fn the_sdks_signer_agrees(
     #[case] paths: Paths,
     #[case] presign: bool,
 ) {
-    let credentials = Credentials::new(
-        "AKIDEXAMPLE",
-        SECRET,
-        Some("token/+=".to_owned()),
-        None,
-        "test",
-    );
+    let credentials =
+        Credentials::new("AKIDEXAMPLE", SECRET, Some("token/+=".to_owned()), None, "test");
     let unsigned = request(method, path, query, &[("host", "localhost:4566")]);
     let now: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
     let signed = signed(unsigned, &credentials, service, presign, now);
@@ -284,10 +259,7 @@ fn signed_chunks_and_trailers() {
     let mut encoded = String::new();
     for chunk in ["hello", " world", ""] {
         let bytes = Bytes::from_static(chunk.as_bytes());
-        running = v4::sign_chunk(&bytes, &running, &params)
-            .unwrap()
-            .into_parts()
-            .1;
+        running = v4::sign_chunk(&bytes, &running, &params).unwrap().into_parts().1;
         encoded += &format!("{:x};chunk-signature={running}\r\n{chunk}", chunk.len());
         if !chunk.is_empty() {
             encoded += "\r\n";
@@ -296,10 +268,7 @@ fn signed_chunks_and_trailers() {
     let mut trailers = aws_smithy_runtime_api::http::Headers::new();
     trailers.insert("x-amz-meta-b", "2");
     trailers.insert("x-amz-checksum-crc32", "DUoRhQ==");
-    let last = v4::sign_trailer(&trailers, &running, &params)
-        .unwrap()
-        .into_parts()
-        .1;
+    let last = v4::sign_trailer(&trailers, &running, &params).unwrap().into_parts().1;
     encoded += "x-amz-meta-b:2\r\nx-amz-checksum-crc32:DUoRhQ==\r\n";
     encoded += &format!("x-amz-trailer-signature:{last}\r\n\r\n");
 
@@ -312,21 +281,14 @@ fn signed_chunks_and_trailers() {
     assert_eq!(decoded.trailers.len(), 2);
     for (from, to) in [("world", "wurld"), ("DUoRhQ", "EUoRhQ"), (&*last, "0")] {
         let changed = encoded.replace(from, to);
-        assert_eq!(
-            decode(&changed),
-            Err(chunked::ChunkError::Signature),
-            "{from}"
-        );
+        assert_eq!(decode(&changed), Err(chunked::ChunkError::Signature), "{from}");
     }
 }
 
 #[rstest]
 #[case("Basic eDp5", "Unsupported Authorization Type")]
 #[case("AWS4-HMAC-SHA256 SignedHeaders=host, Signature=0", "'Credential'")]
-#[case(
-    "AWS4-HMAC-SHA256 Credential=A/20150830/r/s/aws4_request, Signature=0",
-    "'SignedHeaders'"
-)]
+#[case("AWS4-HMAC-SHA256 Credential=A/20150830/r/s/aws4_request, Signature=0", "'SignedHeaders'")]
 #[case(
     "AWS4-HMAC-SHA256 Credential=A/20150830/r/s/aws4_request, SignedHeaders=host",
     "'Signature'"
@@ -344,10 +306,7 @@ fn signed_chunks_and_trailers() {
     "'Host'"
 )]
 fn malformed_claims(#[case] authorization: &str, #[case] expected: &str) {
-    let headers = [
-        ("x-amz-date", "20150830T123600Z"),
-        ("authorization", authorization),
-    ];
+    let headers = [("x-amz-date", "20150830T123600Z"), ("authorization", authorization)];
     let message = Claim::read(&request("GET", "/", "", &headers)).unwrap_err();
     assert!(message.contains(expected), "{message}");
 }

@@ -67,10 +67,7 @@ pub(super) fn answer(call: &Call<'_>, params: &Params) -> Result<Response<Body>,
             xml.text("SessionToken", session.token.expose_secret());
             xml.text("Expiration", iso_seconds(session.expires));
         });
-        xml.optional(
-            "PackedPolicySize",
-            packed.map(|percent| percent.to_string()),
-        );
+        xml.optional("PackedPolicySize", packed.map(|percent| percent.to_string()));
     }))
 }
 
@@ -107,15 +104,9 @@ impl<'a> Wish<'a> {
         checks.tags(&tags, 50)?;
         checks.finish()?;
 
-        let transitive: BTreeSet<String> = params
-            .list("TransitiveTagKeys", "")
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        if let Some(key) = transitive
-            .iter()
-            .find(|key| !tags.iter().any(|(tag, _)| tag == *key))
-        {
+        let transitive: BTreeSet<String> =
+            params.list("TransitiveTagKeys", "").into_iter().map(str::to_owned).collect();
+        if let Some(key) = transitive.iter().find(|key| !tags.iter().any(|(tag, _)| tag == *key)) {
             return Err(AwsError::bad_request(
                 "InvalidParameterValue",
                 format!("The transitive tag key {key} is not among the session's tags."),
@@ -222,10 +213,7 @@ impl Inherited {
     fn from(call: &Call<'_>, wish: &Wish<'_>) -> Result<Self, AwsError> {
         let asked = wish.source_identity.map(str::to_owned);
         let Some(session) = call.caller.assumed() else {
-            return Ok(Self {
-                source_identity: asked,
-                tags: BTreeMap::new(),
-            });
+            return Ok(Self { source_identity: asked, tags: BTreeMap::new() });
         };
         let own = session.source_identity.clone();
         if own.is_some() && asked.is_some() && own != asked {
@@ -248,10 +236,7 @@ impl Inherited {
                  transitive tag key from the calling session.",
             ));
         }
-        Ok(Self {
-            source_identity: own.or(asked),
-            tags,
-        })
+        Ok(Self { source_identity: own.or(asked), tags })
     }
 }
 
@@ -298,11 +283,7 @@ fn authorize(
     ];
     for (action, needed) in asked {
         if needed {
-            let question = Question {
-                action,
-                resource: wish.role_arn,
-                context: &context,
-            };
+            let question = Question { action, resource: wish.role_arn, context: &context };
             ask(call, role, question)?;
         }
     }
@@ -336,19 +317,12 @@ impl Wish<'_> {
 fn ask(call: &Call<'_>, role: &Role, question: Question<'_>) -> Result<(), AwsError> {
     let caller = &call.caller;
     let role_arn = caller.assumed().map(|_| caller.principal_arn.as_str());
-    let trustee = Trustee {
-        account: &call.fake.account,
-        arn: &caller.arn,
-        role_arn,
-    };
+    let trustee = Trustee { account: &call.fake.account, arn: &caller.arn, role_arn };
     let refuse = |denial| refusal(call, question.action, question.resource, denial);
     let layers = &caller.layers;
     layers.explicit(question).map_err(|d| refuse(Some(d)))?;
     match trust(&role.trust.policy, question, trustee) {
-        Trust::Denied => Err(refuse(Some(Denial {
-            explicit: true,
-            by: "role trust policy",
-        }))),
+        Trust::Denied => Err(refuse(Some(Denial { explicit: true, by: "role trust policy" }))),
         Trust::Silent => Err(refuse(None)),
         Trust::Account => layers.decide(question).map_err(|d| refuse(Some(d))),
         Trust::Role => layers.within_limits(question).map_err(|d| refuse(Some(d))),

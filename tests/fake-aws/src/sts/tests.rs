@@ -43,14 +43,8 @@ fn longest_texts(#[case] parameter: &str, #[case] letter: &str, #[case] longest:
     let bench = Bench::new();
     let role = bench.role("ceiling");
     let at_most = letter.repeat(longest);
-    bench
-        .assume(&bench.admin, &role, &[(parameter, &at_most)])
-        .ok();
-    let reply = bench.assume(
-        &bench.admin,
-        &role,
-        &[(parameter, &letter.repeat(longest + 1))],
-    );
+    bench.assume(&bench.admin, &role, &[(parameter, &at_most)]).ok();
+    let reply = bench.assume(&bench.admin, &role, &[(parameter, &letter.repeat(longest + 1))]);
     assert_eq!(reply.code(), "ValidationError");
     let expected = format!("less than or equal to {longest}");
     assert!(reply.message().contains(&expected), "{reply:?}");
@@ -61,16 +55,10 @@ fn a_session_policy_has_2048_characters_and_counts_its_blanks() {
     let bench = Bench::new();
     let role = bench.role("ceiling");
     let padded = format!("{LONG_POLICY}{}", " ".repeat(2_048 - LONG_POLICY.len()));
-    bench
-        .assume(&bench.admin, &role, &[("Policy", &padded)])
-        .ok();
+    bench.assume(&bench.admin, &role, &[("Policy", &padded)]).ok();
     let reply = bench.assume(&bench.admin, &role, &[("Policy", &format!("{padded} "))]);
     assert_eq!(reply.code(), "ValidationError");
-    assert!(
-        reply
-            .message()
-            .ends_with("length less than or equal to 2048")
-    );
+    assert!(reply.message().ends_with("length less than or equal to 2048"));
 }
 
 #[test]
@@ -113,13 +101,8 @@ fn the_answer_names_the_session() {
     assert!(reply.text("AccessKeyId").unwrap().starts_with("ASIA"));
 
     let session = session_of(&reply);
-    let who = bench
-        .call(&session, "sts", &[("Action", "GetCallerIdentity")])
-        .ok();
-    assert_eq!(
-        who.text("Arn"),
-        Some("arn:aws:sts::123456789012:assumed-role/ceiling/grant-1")
-    );
+    let who = bench.call(&session, "sts", &[("Action", "GetCallerIdentity")]).ok();
+    assert_eq!(who.text("Arn"), Some("arn:aws:sts::123456789012:assumed-role/ceiling/grant-1"));
     assert_eq!(who.text("UserId"), Some(id));
 }
 
@@ -187,11 +170,7 @@ fn chaining_is_an_hour_at_most_and_keeps_source_identity_and_transitive_tags() {
     );
     let reply = bench.assume(&first, &ceiling, &[("DurationSeconds", "3601")]);
     assert_eq!(reply.code(), "ValidationError");
-    assert!(
-        reply
-            .message()
-            .contains("1 hour session limit for roles assumed by role chaining")
-    );
+    assert!(reply.message().contains("1 hour session limit for roles assumed by role chaining"));
 
     let reply = bench.assume(&first, &ceiling, &[("SourceIdentity", "joao")]);
     assert_eq!(reply.code(), "AccessDenied");
@@ -209,15 +188,9 @@ fn chaining_is_an_hour_at_most_and_keeps_source_identity_and_transitive_tags() {
     let get = [("Action", "GetRole"), ("RoleName", "ceiling")];
     bench.put_policy("ceiling", "deny", &deny("note", "n")).ok();
     bench.call(&second, "iam", &get).ok();
-    bench
-        .put_policy("ceiling", "deny", &deny("grant", "g1"))
-        .ok();
+    bench.put_policy("ceiling", "deny", &deny("grant", "g1")).ok();
     let reply = bench.call(&second, "iam", &get);
-    assert!(
-        reply
-            .message()
-            .ends_with("with an explicit deny in an identity-based policy")
-    );
+    assert!(reply.message().ends_with("with an explicit deny in an identity-based policy"));
 }
 
 #[test]
@@ -225,9 +198,7 @@ fn a_chained_session_has_another_userid_but_the_same_source_identity() {
     let bench = Bench::new();
     let broker = bench.role("broker");
     let ceiling = bench.role("ceiling");
-    let first = bench
-        .assume(&bench.admin, &broker, &[("SourceIdentity", "maria")])
-        .ok();
+    let first = bench.assume(&bench.admin, &broker, &[("SourceIdentity", "maria")]).ok();
     let userid = first.text("AssumedRoleId").unwrap().to_owned();
     let second = session_of(&bench.assume(&session_of(&first), &ceiling, &[]).ok());
     let get = [("Action", "GetRole"), ("RoleName", "ceiling")];
@@ -265,15 +236,10 @@ fn a_lost_answer_leaves_its_effect() {
     let bench = Bench::new();
     bench.role("ceiling");
     let change = r#"{"lose_answer_next": 1, "action": "DeleteRolePolicy"}"#;
-    bench
-        .fake
-        .change_faults(&serde_json::from_str(change).unwrap());
+    bench.fake.change_faults(&serde_json::from_str(change).unwrap());
     let params = [("RoleName", "ceiling"), ("PolicyName", "all")];
     assert_eq!(bench.iam("DeleteRolePolicy", &params).status, 500);
-    assert_eq!(
-        bench.iam("DeleteRolePolicy", &params).code(),
-        "NoSuchEntity"
-    );
+    assert_eq!(bench.iam("DeleteRolePolicy", &params).code(), "NoSuchEntity");
 }
 
 #[test]
@@ -285,11 +251,7 @@ fn a_session_can_be_kept_from_chaining() {
     let session = bench.session(&broker, &[("Policy", policy)]);
     let reply = bench.assume(&session, &ceiling, &[]);
     assert_eq!(reply.code(), "AccessDenied");
-    assert!(
-        reply
-            .message()
-            .ends_with("with an explicit deny in a session policy")
-    );
+    assert!(reply.message().ends_with("with an explicit deny in a session policy"));
 }
 
 #[test]
@@ -305,18 +267,13 @@ fn a_user_without_permission_needs_to_be_trusted_by_name() {
             .message()
             .ends_with("because no identity-based policy allows the sts:AssumeRole action")
     );
-    let trust = TRUST_ACCOUNT.replace(
-        "\"123456789012\"",
-        "\"arn:aws:iam::123456789012:user/maria\"",
-    );
+    let trust =
+        TRUST_ACCOUNT.replace("\"123456789012\"", "\"arn:aws:iam::123456789012:user/maria\"");
     let params = [("RoleName", "ceiling"), ("PolicyDocument", &*trust)];
     bench.iam("UpdateAssumeRolePolicy", &params).ok();
     bench.assume(&maria, &role, &[]).ok();
     // Admin, who may do everything, is no longer trusted.
-    assert_eq!(
-        bench.assume(&bench.admin, &role, &[]).code(),
-        "AccessDenied"
-    );
+    assert_eq!(bench.assume(&bench.admin, &role, &[]).code(), "AccessDenied");
 }
 
 #[test]

@@ -1,0 +1,13 @@
+//! The broker's public HTTP API as `ebb` uses it: one client, its answers, its errors.
+
+mod client;
+mod error;
+mod types;
+
+pub(crate) use client::Client;
+pub(crate) use error::ApiError;
+pub(crate) use types::{
+    Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, EndReason, Grant,
+    GrantState, NewRequest, Page, Request, RequestState, Resource, Verification, WaitingFor,
+    Wanted, WhoAmI,
+};

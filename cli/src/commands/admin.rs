@@ -1,0 +1,241 @@
+//! `ebb admin`: the audit log, agents, and ending other people's access.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::{Context, grants};
+use crate::{
+    api::{Agent, AgentToken, ApiError, AuditRecord, Client, Grant, Page, Verification},
+    args::{self, Admin, AdminGrants, Agents, Audit},
+    clock,
+    exit::Exit,
+    lookup,
+    output::{self, Cell, Format, Sheet, Tone},
+    text::{clock, moment, printable},
+};
+
+/// How often new audit records are looked for.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
+/// The API's largest page.
+const PAGE: usize = 200;
+
+pub(super) async fn run(context: &Context, command: Admin) -> Result<Exit> {
+    let client = context.client()?;
+    match command {
+        Admin::Audit(Audit::Tail(args)) => tail(context, &client, &args).await,
+        Admin::Audit(Audit::Verify) => verify(context, &client).await,
+        Admin::Agents(Agents::Token(args)) => agent_token(context, &client, &args).await,
+        Admin::Agents(Agents::List) => {
+            let agents: Vec<Agent> = client.list("/agents", &[]).await?;
+            context.output.show_list(&agents, "no agent has enrolled yet", agent_table)?;
+            Ok(Exit::DONE)
+        }
+        Admin::Grants(AdminGrants::Revoke(args)) => revoke(context, &client, &args).await,
+    }
+}
+
+async fn tail(context: &Context, client: &Client, args: &args::Tail) -> Result<Exit> {
+    let mut after = match args.after {
+        Some(after) => after,
+        None => {
+            let log: Verification = client.get("/audit/verify", &[]).await?;
+            log.records.saturating_sub(u64::try_from(args.lines).unwrap_or(u64::MAX))
+        }
+    };
+    let mut records = Vec::new();
+    loop {
+        let page = newer(client, after).await?;
+        let full = page.len() == PAGE;
+        after = page.last().map_or(after, |record| record.seq);
+        records.extend(page);
+        if args.after.is_none() {
+            let surplus = records.len().saturating_sub(args.lines);
+            records.drain(..surplus);
+        }
+        if !full {
+            break;
+        }
+    }
+    if !args.follow {
+        context.output.show_list(&records, "no audit records", audit_table)?;
+        return Ok(Exit::DONE);
+    }
+    loop {
+        after = records.last().map_or(after, |record| record.seq);
+        for record in records {
+            output::print(&line(context.output.format, &record)?)?;
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+        records = match newer(client, after).await {
+            Ok(records) => records,
+            Err(error) if error.is_transient() => {
+                output::warn(&format!("{error}; trying again"));
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+    }
+}
+
+async fn newer(client: &Client, after: u64) -> Result<Vec<AuditRecord>, ApiError> {
+    let (after, limit) = (after.to_string(), PAGE.to_string());
+    let query = [("after", after.as_str()), ("limit", limit.as_str())];
+    let page: Page<AuditRecord> = client.get("/audit", &query).await?;
+    Ok(page.items)
+}
+
+/// One record on one line: a list that never ends has no columns to fit.
+fn line(format: Format, record: &AuditRecord) -> Result<String> {
+    Ok(match format {
+        Format::Table => {
+            let at = record.at.strftime("%Y-%m-%d %H:%M:%SZ");
+            let text = format!(
+                "{} {at} {} {} {}",
+                record.seq,
+                record.action,
+                word(&record.actor),
+                about(record)
+            );
+            format!("{}\n", printable(text.trim_end()))
+        }
+        Format::Json => {
+            format!("{}\n", serde_json::to_string(record).context("cannot write JSON")?)
+        }
+        Format::Yaml => {
+            format!("---\n{}", serde_saphyr::to_string(record).context("cannot write YAML")?)
+        }
+    })
+}
+
+fn audit_table(records: &[AuditRecord]) -> Sheet {
+    let now = clock::now();
+    Sheet::list(
+        ["SEQ", "AT", "ACTION", "ACTOR", "ABOUT"],
+        records.iter().map(|record| {
+            [
+                record.seq.to_string().into(),
+                moment(record.at, now).into(),
+                record.action.as_str().into(),
+                word(&record.actor).into(),
+                about(record).into(),
+            ]
+        }),
+    )
+}
+
+fn about(record: &AuditRecord) -> String {
+    let ids = [&record.request_id, &record.grant_id].into_iter().flatten().cloned();
+    let details =
+        Some(word(&record.details)).filter(|text| !matches!(text.as_str(), "{}" | "null"));
+    ids.chain(details).collect::<Vec<_>>().join(" ")
+}
+
+/// A text without its quotes, anything else as JSON.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn verify(context: &Context, client: &Client) -> Result<Exit> {
+    let found: Verification = client.get("/audit/verify", &[]).await?;
+    context.output.show(&found, |found| {
+        let (text, tone) = if found.intact { ("yes", Tone::Good) } else { ("NO", Tone::Bad) };
+        Sheet::fields()
+            .field("intact", Cell::toned(text, tone))
+            .field("records", found.records.to_string())
+            .maybe("head", found.head_hash.as_deref())
+            .maybe(
+                "broken at",
+                found.broken.as_ref().map(|b| format!("record {}: {}", b.seq, b.reason)),
+            )
+    })?;
+    if found.intact {
+        return Ok(Exit::DONE);
+    }
+    output::error(
+        "the audit log was changed: keep the store as it is and compare it with an export",
+    );
+    Ok(Exit::ERROR)
+}
+
+async fn agent_token(context: &Context, client: &Client, args: &args::AgentToken) -> Result<Exit> {
+    let mut body = json!({ "agent": args.name });
+    if let Some(valid_for) = args.valid_for {
+        body["valid_for"] = valid_for.to_string().into();
+    }
+    let made: AgentToken = client.post("/agents/tokens", &body).await?;
+    match context.output.format {
+        // Alone, so that it can be sent straight into a file.
+        Format::Table => output::print(&format!("{}\n", made.token.expose_secret()))?,
+        _ => context.output.show(&made, |_| Sheet::fields())?,
+    }
+    output::note(&format!(
+        "for agent {} once, until {}: ebbgate-agent enroll --broker {} --token TOKEN --dir DIR",
+        made.agent,
+        clock(made.expires_at, clock::now()),
+        client.broker(),
+    ));
+    Ok(Exit::DONE)
+}
+
+fn agent_table(agents: &[Agent]) -> Sheet {
+    let now = clock::now();
+    let time = |at: Option<jiff::Timestamp>| at.map(|at| moment(at, now)).unwrap_or_default();
+    Sheet::list(
+        ["NAME", "CONNECTED", "LAST SEEN", "CERTIFICATE ENDS", "VERSION", "INTEGRATIONS", "ID"],
+        agents.iter().map(|agent| {
+            let (text, tone) =
+                if agent.connected { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
+            [
+                agent.name.as_str().into(),
+                Cell::toned(text, tone),
+                time(agent.last_seen).into(),
+                time(agent.certificate_expires_at).into(),
+                agent.version.as_deref().unwrap_or_default().into(),
+                agent.integrations.join(", ").into(),
+                agent.id.as_str().into(),
+            ]
+        }),
+    )
+}
+
+async fn revoke(context: &Context, client: &Client, args: &args::Revoke) -> Result<Exit> {
+    let id = if lookup::is_whole_id::<Grant>(&args.id) {
+        args.id.clone()
+    } else {
+        grants::find(client, &args.id, &[("state", "live"), ("of", "everyone")]).await?.id
+    };
+    let body = json!({ "comment": args.comment });
+    let grant: Grant = client.post(&format!("/grants/{id}/revoke"), &body).await?;
+    output::note(&format!(
+        "revoked {} ({}) of {}, {}: {}",
+        grant.resource, grant.permission, grant.principal, grant.id, grant.state
+    ));
+    if context.output.format != Format::Table {
+        context.output.show(&grant, grants::sheet)?;
+    }
+    Ok(Exit::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_followed_record_is_one_harmless_line() {
+        let record: AuditRecord = serde_json::from_value(json!({
+            "seq": 7, "hash": "h", "prev_hash": "p", "at": "2026-03-04T14:03:10Z",
+            "action": "request.denied", "actor": "user:bo@x", "request_id": "req_1",
+            "details": {"comment": "no\u{1b}[2J"},
+        }))
+        .unwrap();
+        let text = line(Format::Table, &record).unwrap();
+        assert!(
+            text.starts_with("7 2026-03-04 14:03:10Z request.denied user:bo@x req_1 {"),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}') && text.ends_with("}\n"), "{text:?}");
+    }
+}
