@@ -1,0 +1,262 @@
+//! The store in PostgreSQL, for brokers that share one.
+//!
+//! Every piece of work runs in a task of its own that the caller cannot cancel, because a
+//! transaction that is abandoned while it begins stays open on a connection that goes back to the
+//! pool. It has a time limit; a connection that overstays it is thrown away and not reused, so that
+//! a server that vanished without a word does not hold callers for as long as TCP hopes.
+
+mod change;
+mod outbox;
+mod queries;
+
+use std::{pin::Pin, str::FromStr as _, time::Duration};
+
+use async_trait::async_trait;
+use ebbgate_broker_ports::{
+    Store, StoreError,
+    store::{
+        AgentRecord, AuditHead, Change, EnrolmentToken, GrantQuery, IdempotencyKey, OutboxItem,
+        RequestQuery, Versioned,
+    },
+};
+use ebbgate_broker_store_common::{failed, nanos};
+use ebbgate_domain::{
+    Timestamp,
+    audit::AuditRecord,
+    grant::Grant,
+    ids::{AgentId, GrantId, NoticeId, RequestId},
+    names::{IntegrationName, PrincipalId},
+    request::AccessRequest,
+};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::timeout;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/postgres");
+
+/// More bring no more commits a second: they wait for the same audit chain.
+const CONNECTIONS: u32 = 16;
+/// For connecting, and for waiting until a connection is free.
+const ACQUIRE_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that any piece of work may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Another broker may be migrating; a migration may take its time.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(600);
+/// What the server does for our sessions, whatever its own defaults are. The third frees the audit
+/// chain when a broker dies, or is cut off, in the middle of a commit. A stricter isolation would
+/// make a conflict of every two commits that overlap, since both append to the chain.
+const SESSION: [(&str, &str); 4] = [
+    ("statement_timeout", "25s"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "25s"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// State, audit log and outbox in one PostgreSQL database.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    patience: Duration,
+}
+
+/// Work on one connection.
+type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date. Brokers that start together take turns at that.
+    ///
+    /// # Errors
+    /// The URL is no PostgreSQL URL, the server does not answer or refuses, or the schema was
+    /// written by a newer version.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(failed("read its URL"))?
+            .application_name("ebbgate-broker")
+            .disable_statement_logging();
+        try_out(&options).await?;
+        migrate(options.clone()).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_PATIENCE)
+            .connect_with(options.options(SESSION))
+            .await
+            .map_err(failed("connect to its database"))?;
+        Ok(Self { pool, patience: PATIENCE })
+    }
+
+    /// Closes all connections after what is under way has ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs `work` to its end, or to the end of our patience, even where the caller is dropped.
+    async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+    {
+        let (pool, patience) = (self.pool.clone(), self.patience);
+        let task = tokio::spawn(async move {
+            let mut connection = pool.acquire().await.map_err(failed(doing))?;
+            match timeout(patience, work(&mut connection)).await {
+                Ok(result) => result,
+                Err(elapsed) => {
+                    drop(connection.detach());
+                    Err(failed(doing)(elapsed))
+                }
+            }
+        });
+        task.await.map_err(failed(doing))?
+    }
+}
+
+/// Connects once to learn why that fails, if it does: a pool only says that it ran out of time.
+async fn try_out(options: &PgConnectOptions) -> Result<(), StoreError> {
+    const DOING: &str = "connect to its database";
+    let connected = timeout(ACQUIRE_PATIENCE, options.connect()).await.map_err(failed(DOING))?;
+    connected.map_err(failed(DOING))?.close().await.map_err(failed(DOING))
+}
+
+/// On a connection of its own, without the limits for everyday work.
+async fn migrate(options: PgConnectOptions) -> Result<(), StoreError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_PATIENCE)
+        .connect_with(options)
+        .await
+        .map_err(failed("connect to its database"))?;
+    let migrated = timeout(MIGRATION_PATIENCE, MIGRATIONS.run(&pool)).await;
+    pool.close().await;
+    migrated
+        .map_err(failed("bring its schema up to date"))?
+        .map_err(failed("bring its schema up to date"))
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.run(change::DOING, |on| Box::pin(change::commit(on, change))).await
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
+        self.run("read a request", move |on| Box::pin(queries::request(on, id))).await
+    }
+
+    async fn requests(
+        &self,
+        query: &RequestQuery,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+        let query = query.clone();
+        self.run("list requests", |on| Box::pin(queries::requests(on, query))).await
+    }
+
+    async fn due_requests(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+        self.run("list due requests", move |on| {
+            Box::pin(queries::due_requests(on, nanos(now), limit))
+        })
+        .await
+    }
+
+    async fn grant(&self, id: GrantId) -> Result<Option<Versioned<Grant>>, StoreError> {
+        self.run("read a grant", move |on| Box::pin(queries::grant(on, id))).await
+    }
+
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Versioned<Grant>>, StoreError> {
+        let query = query.clone();
+        self.run("list grants", |on| Box::pin(queries::grants(on, query))).await
+    }
+
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        ready: &[IntegrationName],
+        limit: u32,
+    ) -> Result<Vec<Versioned<Grant>>, StoreError> {
+        let ready: Vec<_> = ready.iter().map(ToString::to_string).collect();
+        self.run("list due grants", move |on| {
+            Box::pin(queries::due_grants(on, nanos(now), ready, limit))
+        })
+        .await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.run("find what is due next", move |on| Box::pin(queries::next_due(on, nanos(now))))
+            .await
+    }
+
+    async fn idempotency(
+        &self,
+        principal: &PrincipalId,
+        key: &str,
+    ) -> Result<Option<IdempotencyKey>, StoreError> {
+        let (principal, key) = (principal.clone(), key.to_owned());
+        self.run("look up an idempotency key", |on| {
+            Box::pin(queries::idempotency(on, principal, key))
+        })
+        .await
+    }
+
+    async fn enrolment_token(
+        &self,
+        secret_hash: &str,
+    ) -> Result<Option<EnrolmentToken>, StoreError> {
+        let secret_hash = secret_hash.to_owned();
+        self.run("look up an enrolment token", |on| {
+            Box::pin(queries::enrolment_token(on, secret_hash))
+        })
+        .await
+    }
+
+    async fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError> {
+        self.run("read an agent", move |on| Box::pin(queries::agent(on, id))).await
+    }
+
+    async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
+        self.run("list agents", |on| Box::pin(queries::agents(on))).await
+    }
+
+    async fn take_notices(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        self.run("take notices", move |on| {
+            Box::pin(outbox::take(on, nanos(now), nanos(until), limit))
+        })
+        .await
+    }
+
+    async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError> {
+        self.run("note a delivery", move |on| Box::pin(outbox::delivered(on, id))).await
+    }
+
+    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
+        self.run("note a failed delivery", move |on| {
+            Box::pin(outbox::failed_until(on, id, nanos(next)))
+        })
+        .await
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        self.run("read the audit log", move |on| Box::pin(queries::audit(on, after, limit))).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.run("read the end of the audit chain", |on| Box::pin(queries::audit_head(on))).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.run("answer", |on| Box::pin(queries::ping(on))).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

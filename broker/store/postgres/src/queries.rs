@@ -1,0 +1,318 @@
+//! Everything that only reads.
+
+use ebbgate_broker_ports::{
+    StoreError,
+    store::{
+        AgentRecord, AuditHead, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned,
+    },
+};
+use ebbgate_broker_store_common::{
+    AgentRow, Row, failed, head, moment, readable, readable_ones, signed, unsigned,
+};
+use ebbgate_domain::{
+    Timestamp,
+    audit::AuditRecord,
+    grant::Grant,
+    ids::{AgentId, GrantId, RequestId},
+    names::PrincipalId,
+    request::AccessRequest,
+};
+use sqlx::PgConnection;
+
+/// Sorts after every id.
+const PAST_EVERY_ID: &str = "~";
+
+pub(crate) async fn request(
+    on: &mut PgConnection,
+    id: RequestId,
+) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
+    let id = id.to_string();
+    sqlx::query_as!(Row, "SELECT id, version, document FROM requests WHERE id = $1", id)
+        .fetch_optional(on)
+        .await
+        .map_err(failed("read a request"))?
+        .map(readable)
+        .transpose()
+}
+
+/// A statement that is used often is planned without looking at its parameters. So the condition
+/// that narrows most stands there as it is, for an index to serve it; the others only filter.
+macro_rules! requests_where {
+    ($condition:literal, $query:expr, $on:expr) => {{
+        let requester = $query.requester.as_ref().map(PrincipalId::as_str);
+        let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
+        let limit = i64::from($query.limit);
+        sqlx::query_as!(
+            Row,
+            "SELECT id, version, document FROM requests WHERE "
+                + $condition
+                + " AND id < $1
+                    AND ($2::text IS NULL OR requester = $2)
+                    AND (NOT $3::boolean OR state = 'pending')
+                    AND (NOT $4::boolean OR NOT is_over)
+                    ORDER BY id DESC LIMIT $5",
+            before,
+            requester,
+            $query.pending,
+            $query.open,
+            limit
+        )
+        .fetch_all($on)
+        .await
+    }};
+}
+
+pub(crate) async fn requests(
+    on: &mut PgConnection,
+    query: RequestQuery,
+) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+    let rows = if query.pending {
+        requests_where!("state = 'pending'", query, on)
+    } else if query.requester.is_some() {
+        requests_where!("requester = $2", query, on)
+    } else if query.open {
+        requests_where!("NOT is_over", query, on)
+    } else {
+        requests_where!("true", query, on)
+    };
+    Ok(readable_ones(rows.map_err(failed("list requests"))?))
+}
+
+pub(crate) async fn due_requests(
+    on: &mut PgConnection,
+    now: i64,
+    limit: u32,
+) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+    let limit = i64::from(limit);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, version, document FROM requests
+         WHERE due_at_ns <= $1 ORDER BY due_at_ns, id LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(on)
+    .await
+    .map_err(failed("list due requests"))?;
+    Ok(readable_ones(rows))
+}
+
+pub(crate) async fn grant(
+    on: &mut PgConnection,
+    id: GrantId,
+) -> Result<Option<Versioned<Grant>>, StoreError> {
+    let id = id.to_string();
+    sqlx::query_as!(Row, "SELECT id, version, document FROM grants WHERE id = $1", id)
+        .fetch_optional(on)
+        .await
+        .map_err(failed("read a grant"))?
+        .map(readable)
+        .transpose()
+}
+
+/// As [`requests_where`].
+macro_rules! grants_where {
+    ($condition:literal, $query:expr, $on:expr) => {{
+        let principal = $query.principal.as_ref().map(PrincipalId::as_str);
+        let request = $query.request.map(|id| id.to_string());
+        let integrations: Vec<_> = $query.integrations.iter().map(ToString::to_string).collect();
+        let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
+        let limit = i64::from($query.limit);
+        sqlx::query_as!(
+            Row,
+            "SELECT id, version, document FROM grants WHERE "
+                + $condition
+                + " AND id < $1
+                    AND ($2::text IS NULL OR principal = $2)
+                    AND ($3::text IS NULL OR request_id = $3)
+                    AND (cardinality($4::text[]) = 0 OR integration = ANY($4))
+                    AND (NOT $5::boolean OR NOT is_over)
+                    ORDER BY id DESC LIMIT $6",
+            before,
+            principal,
+            request,
+            &integrations,
+            $query.live,
+            limit
+        )
+        .fetch_all($on)
+        .await
+    }};
+}
+
+pub(crate) async fn grants(
+    on: &mut PgConnection,
+    query: GrantQuery,
+) -> Result<Vec<Versioned<Grant>>, StoreError> {
+    let rows = if query.request.is_some() {
+        grants_where!("request_id = $3", query, on)
+    } else if query.principal.is_some() {
+        grants_where!("principal = $2", query, on)
+    } else if query.live && query.integrations.len() == 1 {
+        // An agent that connects asks for this, and after a restart all do at once.
+        grants_where!("NOT is_over AND integration = ($4::text[])[1]", query, on)
+    } else if query.live {
+        grants_where!("NOT is_over", query, on)
+    } else {
+        grants_where!("true", query, on)
+    };
+    Ok(readable_ones(rows.map_err(failed("list grants"))?))
+}
+
+/// Two halves, each along an index of its own, so that planned grants that wait for an absent
+/// agent are not walked past again and again.
+pub(crate) async fn due_grants(
+    on: &mut PgConnection,
+    now: i64,
+    ready: Vec<String>,
+    limit: u32,
+) -> Result<Vec<Versioned<Grant>>, StoreError> {
+    let limit = i64::from(limit);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id AS "id!", version AS "version!", document AS "document!" FROM (
+             (
+                 SELECT id, version, document, due_at_ns FROM grants
+                 WHERE due_at_ns <= $1 AND state <> 'planned'
+                 ORDER BY due_at_ns, id LIMIT $3
+             )
+             UNION ALL
+             (
+                 SELECT id, version, document, due_at_ns FROM grants
+                 WHERE due_at_ns <= $1 AND state = 'planned' AND integration = ANY($2)
+                 ORDER BY due_at_ns, id LIMIT $3
+             )
+         ) AS due
+         ORDER BY due_at_ns, id LIMIT $3"#,
+        now,
+        &ready,
+        limit
+    )
+    .fetch_all(on)
+    .await
+    .map_err(failed("list due grants"))?;
+    Ok(readable_ones(rows))
+}
+
+pub(crate) async fn next_due(
+    on: &mut PgConnection,
+    now: i64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let next = sqlx::query_scalar!(
+        "SELECT min(due_at_ns) FROM (
+             SELECT min(due_at_ns) AS due_at_ns FROM requests WHERE due_at_ns > $1
+             UNION ALL
+             SELECT min(due_at_ns) FROM grants WHERE due_at_ns > $1 AND state <> 'planned'
+             UNION ALL
+             SELECT min(due_at_ns) FROM grants WHERE due_at_ns > $1 AND state = 'planned'
+         ) AS next",
+        now
+    )
+    .fetch_one(on)
+    .await
+    .map_err(failed("find what is due next"))?;
+    Ok(next.map(moment))
+}
+
+pub(crate) async fn idempotency(
+    on: &mut PgConnection,
+    principal: PrincipalId,
+    key: String,
+) -> Result<Option<IdempotencyKey>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT fingerprint, subject, at_ns FROM idempotency_keys WHERE principal = $1 AND key = $2",
+        principal.as_str(),
+        key
+    )
+    .fetch_optional(on)
+    .await
+    .map_err(failed("look up an idempotency key"))?;
+    Ok(found.map(|row| IdempotencyKey {
+        principal,
+        key,
+        fingerprint: row.fingerprint,
+        subject: row.subject,
+        at: moment(row.at_ns),
+    }))
+}
+
+pub(crate) async fn enrolment_token(
+    on: &mut PgConnection,
+    secret_hash: String,
+) -> Result<Option<EnrolmentToken>, StoreError> {
+    const DOING: &str = "look up an enrolment token";
+    let found = sqlx::query!(
+        "SELECT id, agent, expires_at_ns, spent_at_ns FROM enrolment_tokens WHERE secret_hash = $1",
+        secret_hash
+    )
+    .fetch_optional(on)
+    .await
+    .map_err(failed(DOING))?;
+    let Some(row) = found else { return Ok(None) };
+    Ok(Some(EnrolmentToken {
+        id: row.id.parse().map_err(failed(DOING))?,
+        secret_hash,
+        agent: row.agent.parse().map_err(failed(DOING))?,
+        expires_at: moment(row.expires_at_ns),
+        spent_at: row.spent_at_ns.map(moment),
+    }))
+}
+
+pub(crate) async fn agent(
+    on: &mut PgConnection,
+    id: AgentId,
+) -> Result<Option<AgentRecord>, StoreError> {
+    let id = id.to_string();
+    sqlx::query_as!(AgentRow, "SELECT id, document FROM agents WHERE id = $1", id)
+        .fetch_optional(on)
+        .await
+        .map_err(failed("read an agent"))?
+        .as_ref()
+        .map(AgentRow::readable)
+        .transpose()
+}
+
+pub(crate) async fn agents(on: &mut PgConnection) -> Result<Vec<AgentRecord>, StoreError> {
+    let rows = sqlx::query_as!(AgentRow, "SELECT id, document FROM agents ORDER BY name, id")
+        .fetch_all(on)
+        .await
+        .map_err(failed("list agents"))?;
+    Ok(AgentRow::readable_ones(&rows))
+}
+
+pub(crate) async fn audit(
+    on: &mut PgConnection,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    const DOING: &str = "read the audit log";
+    let after = signed(after)?;
+    let limit = i64::from(limit);
+    let rows = sqlx::query!(
+        "SELECT seq, prev_hash, hash, body FROM audit_records WHERE seq > $1 ORDER BY seq LIMIT $2",
+        after,
+        limit
+    )
+    .fetch_all(on)
+    .await
+    .map_err(failed(DOING))?;
+    rows.into_iter()
+        .map(|row| {
+            let seq = unsigned(row.seq)?;
+            Ok(AuditRecord { seq, prev_hash: row.prev_hash, hash: row.hash, body: row.body })
+        })
+        .collect()
+}
+
+pub(crate) async fn audit_head(on: &mut PgConnection) -> Result<AuditHead, StoreError> {
+    let row = sqlx::query!("SELECT records, hash FROM audit_head")
+        .fetch_one(on)
+        .await
+        .map_err(failed("read the end of the audit chain"))?;
+    head(row.records, row.hash)
+}
+
+pub(crate) async fn ping(on: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT 1 AS one").fetch_one(on).await.map_err(failed("answer"))?;
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! The store in one SQLite file, for a broker that runs once.
+//!
+//! Everything that writes goes through one connection and begins with `BEGIN IMMEDIATE`, so that
+//! writers queue up in this process and not in SQLite's busy handler. Readers have connections of
+//! their own, which WAL lets read while somebody writes. `synchronous = FULL`: what was committed
+//! survives the machine's death.
+
+mod change;
+mod outbox;
+mod queries;
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    future::Future,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ebbgate_broker_ports::{
+    Store, StoreError,
+    store::{
+        AgentRecord, AuditHead, Change, EnrolmentToken, GrantQuery, IdempotencyKey, OutboxItem,
+        RequestQuery, Versioned,
+    },
+};
+use ebbgate_broker_store_common::{failed, nanos};
+use ebbgate_domain::{
+    Timestamp,
+    audit::AuditRecord,
+    grant::Grant,
+    ids::{AgentId, GrantId, NoticeId, RequestId},
+    names::{IntegrationName, PrincipalId},
+    request::AccessRequest,
+};
+use sqlx::{
+    ConnectOptions as _, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/sqlite");
+
+/// How long a writer waits for another process that writes, such as a back-up.
+const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long anybody waits for a connection of ours.
+const ACQUIRE_PATIENCE: Duration = Duration::from_secs(30);
+/// More would only wait for the same disk.
+const READERS: u32 = 4;
+
+/// State, audit log and outbox in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, makes it where there is none, and brings its schema up to date.
+    /// Only its owner may read it from then on.
+    ///
+    /// # Errors
+    /// The file cannot be made or opened, is no database of ours, or was written by a newer
+    /// version.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path).map_err(failed("make its file private"))?;
+        let options = options(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true);
+        let writer =
+            pool(1).connect_with(options.clone()).await.map_err(failed("open its file"))?;
+        MIGRATIONS.run(&writer).await.map_err(failed("bring its schema up to date"))?;
+        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+        Ok(Self { readers, writer })
+    }
+
+    /// Opens an existing file for reading only, to look at it or to verify its audit log while a
+    /// broker runs. Whatever would write fails.
+    ///
+    /// # Errors
+    /// The file does not exist or cannot be opened.
+    pub async fn open_existing_read_only(path: &Path) -> Result<Self, StoreError> {
+        let readers = pool(READERS)
+            .connect_with(options(path).read_only(true))
+            .await
+            .map_err(failed("open its file for reading"))?;
+        Ok(Self { writer: readers.clone(), readers })
+    }
+
+    /// Closes the file after what is under way has ended.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        // Last, so that it is the one that folds the WAL into the file.
+        self.writer.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_PATIENCE)
+        .disable_statement_logging()
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_PATIENCE)
+        // A connection is a file handle here: it does not grow old.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// The WAL and its index get the permissions of the file that they belong to.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+/// Runs `work` to its end even where the caller is dropped meanwhile: a transaction that is
+/// abandoned half-way could stay open on a connection that goes back to its pool.
+async fn to_the_end<T: Send + 'static>(
+    doing: &'static str,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(work).await.map_err(failed(doing))?
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        let writer = self.writer.clone();
+        to_the_end("commit a change", async move { change::commit(&writer, change).await }).await
+    }
+
+    async fn request(&self, id: RequestId) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
+        queries::request(&self.readers, &id.to_string()).await
+    }
+
+    async fn requests(
+        &self,
+        query: &RequestQuery,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+        queries::requests(&self.readers, query).await
+    }
+
+    async fn due_requests(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+        queries::due_requests(&self.readers, nanos(now), limit).await
+    }
+
+    async fn grant(&self, id: GrantId) -> Result<Option<Versioned<Grant>>, StoreError> {
+        queries::grant(&self.readers, &id.to_string()).await
+    }
+
+    async fn grants(&self, query: &GrantQuery) -> Result<Vec<Versioned<Grant>>, StoreError> {
+        queries::grants(&self.readers, query).await
+    }
+
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        ready: &[IntegrationName],
+        limit: u32,
+    ) -> Result<Vec<Versioned<Grant>>, StoreError> {
+        queries::due_grants(&self.readers, nanos(now), ready, limit).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        queries::next_due(&self.readers, nanos(now)).await
+    }
+
+    async fn idempotency(
+        &self,
+        principal: &PrincipalId,
+        key: &str,
+    ) -> Result<Option<IdempotencyKey>, StoreError> {
+        queries::idempotency(&self.readers, principal, key).await
+    }
+
+    async fn enrolment_token(
+        &self,
+        secret_hash: &str,
+    ) -> Result<Option<EnrolmentToken>, StoreError> {
+        queries::enrolment_token(&self.readers, secret_hash).await
+    }
+
+    async fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError> {
+        queries::agent(&self.readers, &id.to_string()).await
+    }
+
+    async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
+        queries::agents(&self.readers).await
+    }
+
+    async fn take_notices(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        let writer = self.writer.clone();
+        let work = async move { outbox::take(&writer, nanos(now), nanos(until), limit).await };
+        to_the_end("take notices", work).await
+    }
+
+    async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError> {
+        let writer = self.writer.clone();
+        let work = async move { outbox::delivered(&writer, &id.to_string()).await };
+        to_the_end("note a delivery", work).await
+    }
+
+    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
+        let writer = self.writer.clone();
+        let work = async move { outbox::failed_until(&writer, &id.to_string(), nanos(next)).await };
+        to_the_end("note a failed delivery", work).await
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        queries::audit(&self.readers, after, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        queries::audit_head(&self.readers).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        queries::ping(&self.readers).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

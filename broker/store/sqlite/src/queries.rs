@@ -1,0 +1,317 @@
+//! Everything that only reads.
+
+use ebbgate_broker_ports::{
+    StoreError,
+    store::{
+        AgentRecord, AuditHead, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned,
+    },
+};
+use ebbgate_broker_store_common::{
+    AgentRow, Row, encode, failed, head, moment, readable, readable_ones, signed, unsigned,
+};
+use ebbgate_domain::{
+    Timestamp,
+    audit::AuditRecord,
+    grant::Grant,
+    names::{IntegrationName, PrincipalId},
+    request::AccessRequest,
+};
+use sqlx::SqlitePool;
+
+/// Sorts after every id.
+const PAST_EVERY_ID: &str = "~";
+
+pub(crate) async fn request(
+    readers: &SqlitePool,
+    id: &str,
+) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
+    sqlx::query_as!(Row, "SELECT id, version, document FROM requests WHERE id = ?1", id)
+        .fetch_optional(readers)
+        .await
+        .map_err(failed("read a request"))?
+        .map(readable)
+        .transpose()
+}
+
+/// SQLite plans a statement without looking at its parameters. So the condition that narrows most
+/// comes first and as it stands, for an index to serve it; the others only filter.
+macro_rules! requests_where {
+    ($condition:literal, $query:expr, $readers:expr) => {{
+        let requester = $query.requester.as_ref().map(PrincipalId::as_str);
+        let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
+        let limit = i64::from($query.limit);
+        sqlx::query_as!(
+            Row,
+            "SELECT id, version, document FROM requests WHERE "
+                + $condition
+                + " AND id < ?1
+                    AND (?2 IS NULL OR requester = ?2)
+                    AND (NOT ?3 OR state = 'pending')
+                    AND (NOT ?4 OR is_over = 0)
+                    ORDER BY id DESC LIMIT ?5",
+            before,
+            requester,
+            $query.pending,
+            $query.open,
+            limit
+        )
+        .fetch_all($readers)
+        .await
+    }};
+}
+
+pub(crate) async fn requests(
+    readers: &SqlitePool,
+    query: &RequestQuery,
+) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+    let rows = if query.pending {
+        requests_where!("state = 'pending'", query, readers)
+    } else if query.requester.is_some() {
+        requests_where!("requester = ?2", query, readers)
+    } else if query.open {
+        requests_where!("is_over = 0", query, readers)
+    } else {
+        requests_where!("true", query, readers)
+    };
+    Ok(readable_ones(rows.map_err(failed("list requests"))?))
+}
+
+pub(crate) async fn due_requests(
+    readers: &SqlitePool,
+    now: i64,
+    limit: u32,
+) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
+    let limit = i64::from(limit);
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, version, document FROM requests
+         WHERE due_at_ns <= ?1 ORDER BY due_at_ns, id LIMIT ?2",
+        now,
+        limit
+    )
+    .fetch_all(readers)
+    .await
+    .map_err(failed("list due requests"))?;
+    Ok(readable_ones(rows))
+}
+
+pub(crate) async fn grant(
+    readers: &SqlitePool,
+    id: &str,
+) -> Result<Option<Versioned<Grant>>, StoreError> {
+    sqlx::query_as!(Row, "SELECT id, version, document FROM grants WHERE id = ?1", id)
+        .fetch_optional(readers)
+        .await
+        .map_err(failed("read a grant"))?
+        .map(readable)
+        .transpose()
+}
+
+/// As [`requests_where`].
+macro_rules! grants_where {
+    ($condition:literal, $query:expr, $readers:expr) => {{
+        let principal = $query.principal.as_ref().map(PrincipalId::as_str);
+        let request = $query.request.map(|id| id.to_string());
+        let integrations = encode(&$query.integrations)?;
+        let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
+        let limit = i64::from($query.limit);
+        sqlx::query_as!(
+            Row,
+            "SELECT id, version, document FROM grants WHERE "
+                + $condition
+                + " AND id < ?1
+                    AND (?2 IS NULL OR principal = ?2)
+                    AND (?3 IS NULL OR request_id = ?3)
+                    AND (?4 = '[]' OR integration IN (SELECT value FROM json_each(?4)))
+                    AND (NOT ?5 OR is_over = 0)
+                    ORDER BY id DESC LIMIT ?6",
+            before,
+            principal,
+            request,
+            integrations,
+            $query.live,
+            limit
+        )
+        .fetch_all($readers)
+        .await
+    }};
+}
+
+pub(crate) async fn grants(
+    readers: &SqlitePool,
+    query: &GrantQuery,
+) -> Result<Vec<Versioned<Grant>>, StoreError> {
+    let rows = if query.request.is_some() {
+        grants_where!("request_id = ?3", query, readers)
+    } else if query.principal.is_some() {
+        grants_where!("principal = ?2", query, readers)
+    } else if query.live && query.integrations.len() == 1 {
+        // An agent that connects asks for this, and after a restart all do at once.
+        grants_where!("is_over = 0 AND integration = json_extract(?4, '$[0]')", query, readers)
+    } else if query.live {
+        grants_where!("is_over = 0", query, readers)
+    } else {
+        grants_where!("true", query, readers)
+    };
+    Ok(readable_ones(rows.map_err(failed("list grants"))?))
+}
+
+/// Two halves, each along an index of its own, so that planned grants that wait for an absent
+/// agent are not walked past again and again.
+pub(crate) async fn due_grants(
+    readers: &SqlitePool,
+    now: i64,
+    ready: &[IntegrationName],
+    limit: u32,
+) -> Result<Vec<Versioned<Grant>>, StoreError> {
+    let ready = encode(&ready)?;
+    let limit = i64::from(limit);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id AS "id!", version AS "version!", document AS "document!" FROM (
+             SELECT * FROM (
+                 SELECT id, version, document, due_at_ns FROM grants
+                 WHERE due_at_ns <= ?1 AND state <> 'planned'
+                 ORDER BY due_at_ns, id LIMIT ?3
+             )
+             UNION ALL
+             SELECT * FROM (
+                 SELECT id, version, document, due_at_ns FROM grants
+                 WHERE due_at_ns <= ?1 AND state = 'planned'
+                   AND integration IN (SELECT value FROM json_each(?2))
+                 ORDER BY due_at_ns, id LIMIT ?3
+             )
+         )
+         ORDER BY due_at_ns, id LIMIT ?3"#,
+        now,
+        ready,
+        limit
+    )
+    .fetch_all(readers)
+    .await
+    .map_err(failed("list due grants"))?;
+    Ok(readable_ones(rows))
+}
+
+pub(crate) async fn next_due(
+    readers: &SqlitePool,
+    now: i64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let next = sqlx::query_scalar!(
+        r#"SELECT min(due_at_ns) AS "due_at_ns: i64" FROM (
+             SELECT min(due_at_ns) AS due_at_ns FROM requests WHERE due_at_ns > ?1
+             UNION ALL
+             SELECT min(due_at_ns) FROM grants WHERE due_at_ns > ?1 AND state <> 'planned'
+             UNION ALL
+             SELECT min(due_at_ns) FROM grants WHERE due_at_ns > ?1 AND state = 'planned'
+         )"#,
+        now
+    )
+    .fetch_one(readers)
+    .await
+    .map_err(failed("find what is due next"))?;
+    Ok(next.map(moment))
+}
+
+pub(crate) async fn idempotency(
+    readers: &SqlitePool,
+    principal: &PrincipalId,
+    key: &str,
+) -> Result<Option<IdempotencyKey>, StoreError> {
+    let name = principal.as_str();
+    let found = sqlx::query!(
+        "SELECT fingerprint, subject, at_ns FROM idempotency_keys WHERE principal = ?1 AND key = ?2",
+        name,
+        key
+    )
+    .fetch_optional(readers)
+    .await
+    .map_err(failed("look up an idempotency key"))?;
+    Ok(found.map(|row| IdempotencyKey {
+        principal: principal.clone(),
+        key: key.to_owned(),
+        fingerprint: row.fingerprint,
+        subject: row.subject,
+        at: moment(row.at_ns),
+    }))
+}
+
+pub(crate) async fn enrolment_token(
+    readers: &SqlitePool,
+    secret_hash: &str,
+) -> Result<Option<EnrolmentToken>, StoreError> {
+    const DOING: &str = "look up an enrolment token";
+    let found = sqlx::query!(
+        "SELECT id, agent, expires_at_ns, spent_at_ns FROM enrolment_tokens WHERE secret_hash = ?1",
+        secret_hash
+    )
+    .fetch_optional(readers)
+    .await
+    .map_err(failed(DOING))?;
+    let Some(row) = found else { return Ok(None) };
+    Ok(Some(EnrolmentToken {
+        id: row.id.parse().map_err(failed(DOING))?,
+        secret_hash: secret_hash.to_owned(),
+        agent: row.agent.parse().map_err(failed(DOING))?,
+        expires_at: moment(row.expires_at_ns),
+        spent_at: row.spent_at_ns.map(moment),
+    }))
+}
+
+pub(crate) async fn agent(
+    readers: &SqlitePool,
+    id: &str,
+) -> Result<Option<AgentRecord>, StoreError> {
+    sqlx::query_as!(AgentRow, "SELECT id, document FROM agents WHERE id = ?1", id)
+        .fetch_optional(readers)
+        .await
+        .map_err(failed("read an agent"))?
+        .as_ref()
+        .map(AgentRow::readable)
+        .transpose()
+}
+
+pub(crate) async fn agents(readers: &SqlitePool) -> Result<Vec<AgentRecord>, StoreError> {
+    let rows = sqlx::query_as!(AgentRow, "SELECT id, document FROM agents ORDER BY name, id")
+        .fetch_all(readers)
+        .await
+        .map_err(failed("list agents"))?;
+    Ok(AgentRow::readable_ones(&rows))
+}
+
+pub(crate) async fn audit(
+    readers: &SqlitePool,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    const DOING: &str = "read the audit log";
+    let after = signed(after)?;
+    let limit = i64::from(limit);
+    let rows = sqlx::query!(
+        "SELECT seq, prev_hash, hash, body FROM audit_records WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        after,
+        limit
+    )
+    .fetch_all(readers)
+    .await
+    .map_err(failed(DOING))?;
+    rows.into_iter()
+        .map(|row| {
+            let seq = unsigned(row.seq)?;
+            Ok(AuditRecord { seq, prev_hash: row.prev_hash, hash: row.hash, body: row.body })
+        })
+        .collect()
+}
+
+pub(crate) async fn audit_head(readers: &SqlitePool) -> Result<AuditHead, StoreError> {
+    let row = sqlx::query!("SELECT records, hash FROM audit_head")
+        .fetch_one(readers)
+        .await
+        .map_err(failed("read the end of the audit chain"))?;
+    head(row.records, row.hash)
+}
+
+pub(crate) async fn ping(readers: &SqlitePool) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT 1 AS one").fetch_one(readers).await.map_err(failed("answer"))?;
+    Ok(())
+}

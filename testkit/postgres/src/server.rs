@@ -1,0 +1,301 @@
+//! The server: made, started, stopped, killed, started again.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::Read as _,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Error,
+    binaries::{self, Account},
+    io,
+    supervisor::Supervisor,
+};
+
+/// The superuser's name.
+const SUPERUSER: &str = "postgres";
+/// How long a server may take until it is ready; a machine with many tests at once is slow.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Somebody else may take the free port before PostgreSQL does.
+const PORT_ATTEMPTS: u32 = 5;
+
+/// A PostgreSQL server of one's own, running or stopped. Dropping it ends it and removes its data.
+#[derive(Debug)]
+pub struct PrivateServer {
+    // Dropped before `directory`, so that nobody writes into what is removed.
+    running: Option<Supervisor>,
+    directory: TempDir,
+    binaries: PathBuf,
+    account: Account,
+    port: u16,
+    password: String,
+}
+
+impl PrivateServer {
+    /// Makes a server and starts it.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or does not start.
+    pub fn start() -> Result<Self, Error> {
+        Self::start_with(&[])
+    }
+
+    /// Makes a server with more lines for its `postgresql.conf`, such as
+    /// `max_prepared_transactions = 10`, and starts it. A line here wins over ours.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or does not start, perhaps because of a line.
+    pub fn start_with(settings: &[&str]) -> Result<Self, Error> {
+        let binaries = binaries::directory()?;
+        let account = Account::choose()?;
+        let directory = tempfile::Builder::new()
+            .prefix("ebbgate-pg-")
+            .tempdir()
+            .map_err(io("make a directory for PostgreSQL"))?;
+        account.take(directory.path())?;
+        let password = random_hex()?;
+        let mut server = Self { running: None, directory, binaries, account, port: 0, password };
+        server.initdb()?;
+        server.configure(settings)?;
+        for attempt in 1.. {
+            server.port = free_port()?;
+            match server.start_again() {
+                Err(Error::NotStarted { tail, .. })
+                    if attempt < PORT_ATTEMPTS && tail.contains("Address already in use") => {}
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        Ok(server)
+    }
+
+    /// The superuser's URL for the database `postgres`.
+    pub fn url(&self) -> String {
+        self.psql_url("postgres", SUPERUSER, &self.password)
+    }
+
+    /// A URL for `user` and `database`, over TCP; all three may hold any characters.
+    pub fn psql_url(&self, database: &str, user: &str, password: &str) -> String {
+        let [database, user, password] = [database, user, password].map(percent_encoded);
+        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// The port on 127.0.0.1; it stays the same for as long as the server's value lives.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The password of the superuser, whose name is `postgres`.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The directory of the Unix socket.
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The directory of PostgreSQL's programs.
+    pub fn binaries(&self) -> &Path {
+        &self.binaries
+    }
+
+    /// Where the server logs.
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// Stops it in an orderly way: sessions are ended, nothing is lost.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`].
+    pub fn stop(&mut self) -> Result<(), Error> {
+        self.running.take().ok_or(Error::NotRunning)?.end("INT")
+    }
+
+    /// Kills it as a crash would; it recovers when it is started again.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`].
+    pub fn kill9(&mut self) -> Result<(), Error> {
+        self.running.take().ok_or(Error::NotRunning)?.end("KILL")
+    }
+
+    /// Starts it again with what it held, on the same port.
+    ///
+    /// # Errors
+    /// [`Error::Running`], or it does not start.
+    pub fn start_again(&mut self) -> Result<(), Error> {
+        if self.running.is_some() {
+            return Err(Error::Running);
+        }
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            let error = match self.try_start(deadline) {
+                Err(error @ Error::NotStarted { .. }) => error,
+                other => return other,
+            };
+            // The children of a server that was killed take a moment to notice; until then it does
+            // not start.
+            let Error::NotStarted { tail, .. } = &error else {
+                return Err(error);
+            };
+            if !tail.contains("is still in use") || Instant::now() > deadline {
+                return Err(error);
+            }
+            pause();
+        }
+    }
+
+    fn try_start(&mut self, deadline: Instant) -> Result<(), Error> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .map_err(io("open PostgreSQL's log"))?;
+        let said_before = log.metadata().map_err(io("look at PostgreSQL's log"))?.len();
+        let mut command = self.account.prefix();
+        command.push(self.binaries.join("postgres").display().to_string());
+        command.extend(["-D".to_owned(), self.data().display().to_string()]);
+        command.extend(["-p".to_owned(), self.port.to_string()]);
+        let server = Supervisor::start(&command, self.directory.path(), log)?;
+        while !self.is_ready(&server) {
+            if !server.is_running() || Instant::now() > deadline {
+                server.end("KILL")?;
+                let tail = self.log_tail(said_before);
+                return Err(Error::NotStarted { log: self.log_path(), tail });
+            }
+            pause();
+        }
+        self.running = Some(server);
+        Ok(())
+    }
+
+    /// PostgreSQL writes into `postmaster.pid` who it is (line 1) and how it stands (line 8). A
+    /// file of an earlier server that was killed names another process.
+    fn is_ready(&self, server: &Supervisor) -> bool {
+        let Ok(text) = fs::read_to_string(self.data().join("postmaster.pid")) else {
+            return false;
+        };
+        let mut lines = text.lines();
+        lines.next() == Some(server.pid().to_string().as_str())
+            && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+    }
+
+    fn log_tail(&self, from: u64) -> String {
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        let said = log.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
+        let said = String::from_utf8_lossy(said);
+        let lines: Vec<_> = said.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn initdb(&self) -> Result<(), Error> {
+        let password_file = self.directory.path().join("password");
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&password_file)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, self.password.as_bytes()))
+            .map_err(io("write the superuser's password for initdb"))?;
+        self.account.take(&password_file)?;
+        let output = self
+            .account
+            .command(&self.binaries.join("initdb"))
+            .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg(format!("--username={SUPERUSER}"))
+            .arg(format!("--pwfile={}", password_file.display()))
+            .arg(format!("--pgdata={}", self.data().display()))
+            .env("LC_ALL", "C")
+            // It starts in a directory that it may enter, wherever the tests were started.
+            .current_dir(self.directory.path())
+            .output()
+            .map_err(io("run initdb"))?;
+        fs::remove_file(&password_file).map_err(io("remove the password file for initdb"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        Err(Error::Initdb { output: said })
+    }
+
+    fn configure(&self, settings: &[&str]) -> Result<(), Error> {
+        let mut text = format!(
+            "\n# By the testkit. What is written survives the server's death without fsync; only \
+             the machine's death would need it.\n\
+             listen_addresses = '127.0.0.1'\n\
+             unix_socket_directories = '{}'\n\
+             fsync = off\n\
+             shared_buffers = 32MB\n\
+             log_line_prefix = '%m [%p] %u@%d '\n",
+            self.directory.path().display(),
+        );
+        for line in settings {
+            text.push_str(line);
+            text.push('\n');
+        }
+        OpenOptions::new()
+            .append(true)
+            .open(self.data().join("postgresql.conf"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .map_err(io("write postgresql.conf"))
+    }
+}
+
+fn pause() {
+    thread::sleep(Duration::from_millis(20));
+}
+
+fn free_port() -> Result<u16, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(io("find a free port"))
+}
+
+fn random_hex() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(io("read randomness"))?;
+    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+/// RFC 3986, section 2.1: everything but the unreserved characters.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_survives_any_password() {
+        assert_eq!(percent_encoded("a@b:c/d?ü~1"), "a%40b%3Ac%2Fd%3F%C3%BC~1");
+    }
+}
