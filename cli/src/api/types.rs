@@ -231,11 +231,12 @@ pub(crate) struct Grant {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Finding {
     pub(crate) checked_at: Timestamp,
+    /// When access was closed: no log-in and no live session any more.
+    #[serde(default)]
+    pub(crate) closed_at: Option<Timestamp>,
     pub(crate) summary: String,
     #[serde(default)]
     pub(crate) sessions_ended: u64,
-    #[serde(default)]
-    pub(crate) details: Value,
 }
 
 /// How to reach what a grant gives access to.
@@ -246,7 +247,6 @@ pub(crate) enum Connect {
         host: String,
         port: u16,
         database: String,
-        user: String,
     },
     Aws {
         region: String,

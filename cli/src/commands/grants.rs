@@ -152,8 +152,8 @@ pub(super) fn sheet(grant: &Grant) -> Sheet {
 
 fn connect(connect: &Connect) -> Option<String> {
     match connect {
-        Connect::Postgres { host, port, database, user } => {
-            Some(format!("database {database} on {host} port {port} as {user}"))
+        Connect::Postgres { host, port, database } => {
+            Some(format!("database {database} on {host} port {port}"))
         }
         Connect::Aws { region, endpoint, account } => {
             let account =
