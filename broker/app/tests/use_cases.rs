@@ -1,9 +1,11 @@
 //! The use cases on a real store, with a clock that tests move and a place that notes its orders.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod harness;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};
-use ebbgate_broker_ports::{Outcome, Store as _, store::RequestQuery, verify_audit};
+use ebbgate_broker_ports::{Outcome, store::RequestQuery, verify_audit};
 use ebbgate_domain::{
     approval::Verdict,
     audit::{Action, Actor},

@@ -13,7 +13,7 @@ use ebbgate_domain::{
     scope::Scope,
 };
 
-use super::yaml::{MapReader, Mistakes, Node, Place, documents};
+use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
 /// How long a request waits for a decision where the flow says nothing: a day, in seconds.
 const DEFAULT_REQUEST_TIMEOUT: u32 = 86_400;

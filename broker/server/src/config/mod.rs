@@ -4,7 +4,6 @@
 mod flows;
 mod settings;
 mod users;
-mod yaml;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +18,8 @@ use ebbgate_domain::{
     flow::Policies, inventory::Inventory, names::IntegrationName, principal::Directory,
 };
 
+use ebbgate_settings::{Mistake, Mistakes};
 pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
-use yaml::{Mistake, Mistakes};
 
 /// Everything that the settings say, checked.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let base = file.parent().unwrap_or(Path::new(".")).to_owned();
     let settings = settings::read(&text, &base, &mut mistakes);
     let integrations =
-        settings.iter().flat_map(|s| &s.integrations).map(|i| i.name.clone()).collect();
+        settings.as_ref().map_or_else(BTreeSet::new, |settings| settings.integration_names.clone());
     let users_file = settings.as_ref().map(|settings| settings.users.clone());
     let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
     let flow_files = flow_files(&patterns, &mut mistakes);

@@ -14,10 +14,8 @@ use ebbgate_domain::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::{
-    flows::kind,
-    yaml::{MapReader, Mistakes, Node, Place, documents},
-};
+use super::flows::kind;
+use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
 /// The settings file, checked. Paths are absolute or relative to the working directory.
 #[derive(Debug)]

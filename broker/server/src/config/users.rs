@@ -9,7 +9,7 @@ use ebbgate_domain::{
     principal::Principal,
 };
 
-use super::yaml::{Mistakes, Node, documents};
+use ebbgate_settings::{Mistakes, Node, documents};
 
 /// What a users file says.
 #[derive(Debug, Default)]

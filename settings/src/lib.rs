@@ -1,4 +1,4 @@
-//! YAML with places: every value knows its line and column, and reading goes on after a mistake, so
+//! How every program reads its settings. YAML with places: every value knows its line and column, and reading goes on after a mistake, so
 //! that all of them are told at once instead of one per run.
 
 use std::{
@@ -15,7 +15,7 @@ use serde_saphyr::Spanned;
 
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Mistake {
+pub struct Mistake {
     /// The file.
     pub file: PathBuf,
     /// Line and column from 1; none where the whole file is meant.
@@ -26,8 +26,10 @@ pub(crate) struct Mistake {
 
 /// Line and column, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
+    /// The line.
     pub line: u64,
+    /// The column, in characters.
     pub column: u64,
 }
 
@@ -43,29 +45,38 @@ impl fmt::Display for Mistake {
 
 /// The mistakes found so far in one file.
 #[derive(Debug)]
-pub(crate) struct Mistakes {
+pub struct Mistakes {
     file: PathBuf,
     found: Vec<Mistake>,
 }
 
 impl Mistakes {
-    pub(crate) fn of(file: &Path) -> Self {
+    /// None yet in this file.
+    pub fn of(file: &Path) -> Self {
         Self { file: file.to_owned(), found: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, place: Place, message: impl ToString) {
+    /// Adds one.
+    pub fn add(&mut self, place: Place, message: impl ToString) {
         let place = (place.line > 0).then_some(place);
         self.found.push(Mistake { file: self.file.clone(), place, message: message.to_string() });
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Mistake> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All of them, in the order in which they were found.
+    pub fn into_vec(self) -> Vec<Mistake> {
         self.found
     }
 }
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub struct Node {
+    /// Where it stands.
     pub place: Place,
     value: Value,
 }
@@ -86,7 +97,7 @@ enum Value {
 }
 
 /// All documents of a file; a file that is no YAML at all is one mistake and no document.
-pub(crate) fn documents(text: &str, mistakes: &mut Mistakes) -> Vec<Node> {
+pub fn documents(text: &str, mistakes: &mut Mistakes) -> Vec<Node> {
     match serde_saphyr::from_multiple::<Node>(text) {
         Ok(mut nodes) => {
             nodes.iter_mut().for_each(|node| node.restore(text));
@@ -201,7 +212,7 @@ impl Node {
     }
 
     /// The value as a map whose keys are all to be used.
-    pub(crate) fn map<'m>(self, mistakes: &'m mut Mistakes) -> Option<MapReader<'m>> {
+    pub fn map<'m>(self, mistakes: &'m mut Mistakes) -> Option<MapReader<'m>> {
         match self.value {
             Value::Map(entries) => {
                 Some(MapReader { place: self.place, entries, known: Vec::new(), mistakes })
@@ -214,7 +225,7 @@ impl Node {
     }
 
     /// The value as a list; a single value counts as a list of one.
-    pub(crate) fn list(self) -> Vec<Self> {
+    pub fn list(self) -> Vec<Self> {
         match self.value {
             Value::List(items) => items,
             Value::Null => Vec::new(),
@@ -223,10 +234,7 @@ impl Node {
     }
 
     /// The value parsed from its text.
-    pub(crate) fn parse<T: FromStr<Err: fmt::Display>>(
-        &self,
-        mistakes: &mut Mistakes,
-    ) -> Option<T> {
+    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, mistakes: &mut Mistakes) -> Option<T> {
         let text = match &self.value {
             Value::Scalar(text) => text.clone(),
             Value::Bool(value) => value.to_string(),
@@ -240,7 +248,7 @@ impl Node {
     }
 
     /// The value's text, if it is a single one.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(text) => Some(text),
             _ => None,
@@ -248,7 +256,7 @@ impl Node {
     }
 
     /// The entries of a map with free keys.
-    pub(crate) fn entries(self, mistakes: &mut Mistakes) -> Vec<(String, Self)> {
+    pub fn entries(self, mistakes: &mut Mistakes) -> Vec<(String, Self)> {
         match self.value {
             Value::Map(entries) => entries.into_iter().map(|(key, _, node)| (key, node)).collect(),
             other => {
@@ -272,7 +280,7 @@ impl Value {
 }
 
 /// Takes keys out of a map one by one; what is left at the end is unknown.
-pub(crate) struct MapReader<'m> {
+pub struct MapReader<'m> {
     /// Where the map begins.
     pub place: Place,
     entries: Vec<(String, Place, Node)>,
@@ -283,14 +291,14 @@ pub(crate) struct MapReader<'m> {
 
 impl MapReader<'_> {
     /// A key's value, if it is there.
-    pub(crate) fn take(&mut self, key: &'static str) -> Option<Node> {
+    pub fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
         let index = self.entries.iter().position(|(name, ..)| name == key)?;
         Some(self.entries.remove(index).2).filter(|node| !matches!(node.value, Value::Null))
     }
 
     /// A key's value; a mistake where it is missing.
-    pub(crate) fn need(&mut self, key: &'static str) -> Option<Node> {
+    pub fn need(&mut self, key: &'static str) -> Option<Node> {
         let node = self.take(key);
         if node.is_none() {
             self.mistakes.add(self.place, format!("the key '{key}' is missing"));
@@ -299,32 +307,23 @@ impl MapReader<'_> {
     }
 
     /// A key's value, parsed, if it is there.
-    pub(crate) fn optional<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &'static str,
-    ) -> Option<T> {
+    pub fn optional<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
         self.take(key)?.parse(self.mistakes)
     }
 
     /// A key's value, parsed; a mistake where it is missing.
-    pub(crate) fn required<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &'static str,
-    ) -> Option<T> {
+    pub fn required<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str) -> Option<T> {
         self.need(key)?.parse(self.mistakes)
     }
 
     /// A key's list, each item parsed; empty where it is missing.
-    pub(crate) fn parsed_list<T: FromStr<Err: fmt::Display>>(
-        &mut self,
-        key: &'static str,
-    ) -> Vec<T> {
+    pub fn parsed_list<T: FromStr<Err: fmt::Display>>(&mut self, key: &'static str) -> Vec<T> {
         let items = self.take(key).map_or_else(Vec::new, Node::list);
         items.iter().filter_map(|item| item.parse(self.mistakes)).collect()
     }
 
     /// Ends the map: keys that nobody asked for are mistakes.
-    pub(crate) fn finish(self) {
+    pub fn finish(self) {
         for (key, place, _) in &self.entries {
             let near = self
                 .known
