@@ -1,0 +1,212 @@
+//! The PostgreSQL connector. It runs beside the database, in the agent, which alone holds the
+//! database's administrative credential.
+//!
+//! A grant is a log-in role named after it, member of a privilege role that has the rights. Nothing
+//! here is kept but a few warm connections and what was lately seen in catalogs: the server itself
+//! is asked what is so.
+
+mod check;
+mod failure;
+mod look;
+mod missing;
+mod names;
+mod patience;
+mod provision;
+mod rights;
+mod server;
+mod settings;
+mod sql;
+mod teardown;
+
+use std::{collections::HashMap, future::Future, sync::Arc};
+
+use async_trait::async_trait;
+use ebbgate_connector_api::{
+    Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
+};
+use ebbgate_domain::{
+    Timestamp,
+    ids::GrantId,
+    names::IntegrationName,
+    order::{Finding, GrantSpec},
+};
+use parking_lot::Mutex;
+use sqlx::Row as _;
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
+use crate::{
+    failure::{Doing as _, Failure},
+    names::{GRANT_ROLES, Privilege},
+    rights::Rights,
+    server::Server,
+    teardown::Teardown,
+};
+pub use settings::{Limits, PostgresSettings};
+
+/// Provisions, verifies and revokes on one PostgreSQL server.
+pub struct PostgresConnector {
+    integration: IntegrationName,
+    connection_limit: u16,
+    server: Arc<Server>,
+    rights: Arc<Rights>,
+    /// Grants whose access was closed by a teardown that failed later.
+    closed: Mutex<HashMap<GrantId, Closed>>,
+}
+
+/// When access was closed, and how many sessions had to be ended for it.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    at: Timestamp,
+    sessions_ended: u32,
+}
+
+impl PostgresConnector {
+    /// A connector for the server that `settings` name. It connects when it must.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] where the URL can't be used.
+    pub fn new(settings: PostgresSettings) -> Result<Self, ConnectorError> {
+        let options = settings.connect_options()?;
+        Ok(Self {
+            integration: settings.integration,
+            connection_limit: settings.connection_limit,
+            server: Arc::new(Server::new(options, settings.limits)),
+            rights: Arc::default(),
+            closed: Mutex::default(),
+        })
+    }
+
+    async fn remove(&self, grant: GrantId, clock: &dyn Clock) -> Result<Finding, ConnectorError> {
+        let (closed, heard) = oneshot::channel();
+        let teardown = Teardown::new(Arc::clone(&self.server), names::grant_role(grant));
+        let work = apart(teardown.run(closed));
+        let watch = async {
+            // An error means that it failed before that; its own error tells why.
+            let sessions_ended = heard.await.ok()?;
+            Some(self.note_closed(grant, Closed { at: clock.now(), sessions_ended }))
+        };
+        let (removed, closed) = tokio::join!(work, watch);
+        let summary = removed?;
+        self.closed.lock().remove(&grant);
+        let checked_at = clock.now();
+        let closed = closed.unwrap_or(Closed { at: checked_at, sessions_ended: 0 });
+        Ok(Finding {
+            checked_at,
+            closed_at: closed.at,
+            sessions_ended: closed.sessions_ended,
+            summary,
+        })
+    }
+
+    /// Where an earlier attempt had closed access and this one found no session, that was the moment.
+    fn note_closed(&self, grant: GrantId, now: Closed) -> Closed {
+        let mut all = self.closed.lock();
+        let closed = match all.get(&grant) {
+            Some(before) if now.sessions_ended == 0 => *before,
+            Some(before) => Closed {
+                sessions_ended: now.sessions_ended.saturating_add(before.sessions_ended),
+                ..now
+            },
+            None => now,
+        };
+        all.insert(grant, closed);
+        closed
+    }
+}
+
+/// Runs `work` in a task of its own: when the caller goes away, the work is still done, and no
+/// connection is left in the middle of a statement.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ConnectorError>> + Send + 'static,
+) -> Result<T, ConnectorError> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(outcome) => outcome,
+        Err(ended) => {
+            Err(ConnectorError::new(ErrorKind::Unreachable, "finish the work on the server")
+                .because(ended))
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for PostgresConnector {
+    async fn check(&self) -> Result<(), ConnectorError> {
+        let server = Arc::clone(&self.server);
+        apart(async move { check::check(&server).await }).await
+    }
+
+    async fn provision(&self, grant: &GrantSpec, now: Timestamp) -> Result<(), ConnectorError> {
+        let privilege = Privilege::of(grant, &self.integration)?;
+        if grant.deadline <= now {
+            let doing = format!("provision {}", grant.grant);
+            return Err(
+                ConnectorError::new(ErrorKind::Refused, doing).because("its deadline has passed")
+            );
+        }
+        let (server, rights) = (Arc::clone(&self.server), Arc::clone(&self.rights));
+        let (grant, limit) = (grant.clone(), self.connection_limit);
+        apart(
+            async move { provision::provision(&server, &rights, &grant, &privilege, limit).await },
+        )
+        .await
+    }
+
+    async fn credential(
+        &self,
+        grant: &GrantSpec,
+        wish: CredentialWish,
+        now: Timestamp,
+    ) -> Result<Credential, ConnectorError> {
+        Privilege::of(grant, &self.integration)?;
+        let CredentialWish::Verifier(verifier) = wish else {
+            let doing = format!("hand out a credential for {}", grant.grant);
+            return Err(ConnectorError::new(ErrorKind::Invalid, doing)
+                .because("PostgreSQL issues none: bring the verifier of a password"));
+        };
+        let (server, grant) = (Arc::clone(&self.server), grant.clone());
+        let user = apart(async move { provision::register(&server, &grant, &verifier, now).await })
+            .await?;
+        Ok(Credential::Login { user })
+    }
+
+    fn credential_lifetime_seconds(&self, _grant: &GrantSpec, _now: Timestamp) -> Option<u32> {
+        None
+    }
+
+    async fn revoke(
+        &self,
+        grant: &GrantSpec,
+        clock: &dyn Clock,
+    ) -> Result<Finding, ConnectorError> {
+        self.remove(grant.grant, clock).await
+    }
+
+    async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
+        let server = Arc::clone(&self.server);
+        apart(async move {
+            let doing = || "list the grants' roles".to_owned();
+            let mut session = server.session().await?;
+            let list =
+                sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname LIKE $1 ORDER BY 1")
+                    .bind(GRANT_ROLES);
+            let rows = session.rows(list).await.doing(doing)?;
+            let names: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+            let names = names.map_err(Failure::from).doing(doing)?;
+            Ok(names.iter().filter_map(|name| names::grant_of(name)).collect())
+        })
+        .await
+    }
+
+    async fn remove_orphan(
+        &self,
+        grant: GrantId,
+        clock: &dyn Clock,
+    ) -> Result<Finding, ConnectorError> {
+        self.remove(grant, clock).await
+    }
+
+    async fn prune(&self, _now: Timestamp) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+}

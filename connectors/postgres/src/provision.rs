@@ -1,0 +1,129 @@
+//! A grant's role: made with its deadline and its membership, and given a verifier later, when its
+//! person asks for it. Until then nobody can log in by password.
+
+use std::sync::Arc;
+
+use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_domain::{Timestamp, order::GrantSpec, scram::ScramVerifier};
+
+use crate::{
+    failure::{Doing as _, Failure},
+    names::{Privilege, grant_role},
+    patience::Patience,
+    rights::Rights,
+    server::{Server, Session},
+    sql,
+};
+
+/// Makes the grant's role what `grant` says.
+pub(crate) async fn provision(
+    server: &Arc<Server>,
+    rights: &Rights,
+    grant: &GrantSpec,
+    privilege: &Privilege,
+    connection_limit: u16,
+) -> Result<(), ConnectorError> {
+    let mut patience = Patience::new(grant.grant.to_string().as_bytes());
+    loop {
+        rights.ensure(server, privilege).await?;
+        let mut session = server.session().await?;
+        let made = make(&mut session, grant, privilege, connection_limit).await;
+        drop(session);
+        let Err(failure) = made else {
+            return Ok(());
+        };
+        let vanished = failure.is_missing_object();
+        let mut error = failure.while_doing(format!("make role {}", grant_role(grant.grant)));
+        if vanished {
+            // The privilege role that was there a moment ago: somebody dropped it.
+            rights.doubt(privilege);
+            error =
+                ConnectorError::new(ErrorKind::Throttled, "make the grant a member").because(error);
+        }
+        if !patience.allows(&error).await {
+            return Err(error);
+        }
+    }
+}
+
+/// One round trip and one transaction; a second of each where the role exists.
+async fn make(
+    session: &mut Session,
+    grant: &GrantSpec,
+    privilege: &Privilege,
+    connection_limit: u16,
+) -> Result<(), Failure> {
+    let role = sql::identifier(&grant_role(grant.grant));
+    let membership =
+        membership(&sql::identifier(&privilege.role()), &role, session.is_at_least(16));
+    // The deadline also stands on the server: password log-ins end by themselves.
+    let wanted = format!(
+        "LOGIN INHERIT CONNECTION LIMIT {connection_limit} VALID UNTIL {}",
+        sql::literal(&grant.deadline.to_string())
+    );
+    // The name by which sessions are known unless their client gives another.
+    let marked = format!(
+        "ALTER ROLE {role} SET application_name = {}",
+        sql::literal(&grant.grant.to_string())
+    );
+    let create = format!("CREATE ROLE {role} {wanted}; {membership}; {marked}");
+    match session.execute(create).await {
+        Err(failure) if failure.is_duplicate() => {
+            session.execute(format!("ALTER ROLE {role} {wanted}; {membership}; {marked}")).await
+        }
+        other => other,
+    }
+}
+
+/// Since 16 a member can be kept from `SET ROLE`, whose sessions outlive the membership.
+fn membership(privilege: &str, role: &str, can_refuse_set: bool) -> String {
+    let options = if can_refuse_set { " WITH INHERIT TRUE, SET FALSE, ADMIN FALSE" } else { "" };
+    format!("GRANT {privilege} TO {role}{options}")
+}
+
+/// Makes `verifier` the role's only one and answers with the role's name.
+pub(crate) async fn register(
+    server: &Arc<Server>,
+    grant: &GrantSpec,
+    verifier: &ScramVerifier,
+    now: Timestamp,
+) -> Result<String, ConnectorError> {
+    let role = grant_role(grant.grant);
+    let doing = || format!("set the verifier of role {role}");
+    let refused = |why: &'static str| ConnectorError::new(ErrorKind::Refused, doing()).because(why);
+    if grant.deadline <= now {
+        return Err(refused("the grant's deadline has passed"));
+    }
+    let verifier = verifier.to_sql_text();
+    let mut patience = Patience::new(role.as_bytes());
+    loop {
+        let mut session = server.session().await?;
+        let look = "SELECT FROM pg_roles WHERE rolname = $1 AND rolcanlogin";
+        if session.optional_row(sqlx::query(look).bind(&role)).await.doing(doing)?.is_none() {
+            return Err(refused("the grant is not provisioned"));
+        }
+        let alter =
+            format!("ALTER ROLE {} PASSWORD {}", sql::identifier(&role), sql::literal(&verifier));
+        let done = session.execute_secret(alter, &verifier).await.doing(doing);
+        drop(session);
+        match done {
+            Ok(()) => return Ok(role),
+            Err(error) if patience.allows(&error).await => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_16_on_a_member_may_not_set_role() {
+        assert_eq!(membership("p", "x", false), "GRANT p TO x");
+        assert_eq!(
+            membership("p", "x", true),
+            "GRANT p TO x WITH INHERIT TRUE, SET FALSE, ADMIN FALSE"
+        );
+    }
+}

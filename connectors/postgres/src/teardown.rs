@@ -1,0 +1,255 @@
+//! The end of a grant, in the only order that holds: no new log-in, no live session, no prepared
+//! transaction, nothing owned, no role; then a look whether that is so.
+//!
+//! Any other order leaves something behind. Dropping the role first leaves its sessions working,
+//! above all those under `SET ROLE`; ending sessions first lets their clients come straight back; a
+//! prepared transaction survives even its role. Each step may be done again, so a teardown that
+//! broke off is begun anew.
+
+mod sessions;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use sqlx::Row as _;
+use tokio::sync::oneshot;
+
+use crate::{
+    failure::{Doing as _, Failure},
+    look::{self, Holding, Look, Prepared},
+    names::GRAVEYARD,
+    patience::Patience,
+    rights,
+    server::{Server, Session},
+    sql,
+};
+
+/// One teardown, through all its attempts.
+pub(crate) struct Teardown {
+    server: Arc<Server>,
+    role: String,
+    oid: Option<u32>,
+    existed: bool,
+    /// The privilege roles it was a member of.
+    privileges: BTreeSet<String>,
+    /// The processes that were told to end and did.
+    ended: BTreeSet<i32>,
+    rolled_back: usize,
+    /// The databases in which something went to the graveyard or rights were taken.
+    cleared: BTreeSet<String>,
+    delegates: BTreeSet<String>,
+}
+
+impl Teardown {
+    pub(crate) fn new(server: Arc<Server>, role: String) -> Self {
+        Self {
+            server,
+            role,
+            oid: None,
+            existed: false,
+            privileges: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            rolled_back: 0,
+            cleared: BTreeSet::new(),
+            delegates: BTreeSet::new(),
+        }
+    }
+
+    /// Tears down, verifies, and tells what it saw in one sentence. `closed` hears how many sessions
+    /// were ended, at the moment when none is left and none can come.
+    pub(crate) async fn run(
+        mut self,
+        closed: oneshot::Sender<u32>,
+    ) -> Result<String, ConnectorError> {
+        let mut closed = Some(closed);
+        let mut patience = Patience::new(self.role.as_bytes());
+        loop {
+            match self.attempt(&mut closed).await {
+                Err(error) if patience.allows(&error).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        closed: &mut Option<oneshot::Sender<u32>>,
+    ) -> Result<String, ConnectorError> {
+        let existed = self.close_log_in().await?;
+        self.existed |= existed;
+        let found = self.end_sessions().await?;
+        if let Some(closed) = closed.take() {
+            // Nobody listens any more where the caller was dropped; the work goes on.
+            let _ = closed.send(u32::try_from(self.ended.len()).unwrap_or(u32::MAX));
+        }
+        if existed {
+            self.roll_back(&found).await?;
+            self.clear(&found).await?;
+            self.drop_role().await?;
+        }
+        self.verify().await
+    }
+
+    /// Step 3: prepared transactions are rolled back, each in its own database.
+    async fn roll_back(&mut self, found: &Look) -> Result<(), ConnectorError> {
+        let mut by_database: BTreeMap<&str, Vec<&Prepared>> = BTreeMap::new();
+        for prepared in &found.prepared {
+            by_database.entry(&prepared.database).or_default().push(prepared);
+        }
+        for (database, all) in by_database {
+            let owners: BTreeSet<&str> = all.iter().map(|one| one.owner.as_str()).collect();
+            let mut session = self.server.session_in(database).await?;
+            self.join(&mut session, found, owners).await?;
+            for prepared in all {
+                let doing = || format!("roll back transaction {} in {database}", prepared.gid);
+                if !found.superuser {
+                    // Only its owner and a superuser may.
+                    let owner = sql::identifier(&prepared.owner);
+                    session.execute(format!("SET ROLE {owner}")).await.doing(doing)?;
+                }
+                let rolled_back = session
+                    .execute(format!("ROLLBACK PREPARED {}", sql::literal(&prepared.gid)))
+                    .await;
+                match rolled_back {
+                    Ok(()) => self.rolled_back += 1,
+                    // Somebody else ended it.
+                    Err(failure) if failure.is_missing_object() => {}
+                    Err(failure) => return Err(failure.while_doing(doing())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 4: what it owns goes to the graveyard, and the rights it has end, in every database.
+    async fn clear(&mut self, found: &Look) -> Result<(), ConnectorError> {
+        let mut by_database: BTreeMap<&str, Vec<&Holding>> = BTreeMap::new();
+        for holding in &found.holdings {
+            by_database.entry(&holding.database).or_default().push(holding);
+        }
+        for (database, holdings) in by_database {
+            let doing = || format!("clear what {} left in database {database}", self.role);
+            let mut session = self.server.session_in(database).await?;
+            make_graveyard(&mut session).await?;
+            let roles = holdings.iter().map(|holding| holding.role.as_str()).chain([GRAVEYARD]);
+            self.join(&mut session, found, roles).await?;
+            let graveyard = sql::identifier(GRAVEYARD);
+            let mut statements = Vec::new();
+            for holding in &holdings {
+                let role = sql::identifier(&holding.role);
+                statements.push(format!("REASSIGN OWNED BY {role} TO {graveyard}"));
+                if holding.own {
+                    statements.push(format!("DROP OWNED BY {role}"));
+                }
+            }
+            session.execute(statements.join("; ")).await.doing(doing)?;
+            self.cleared.insert(database.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Without being a superuser we act for other roles only as their member.
+    async fn join<'a>(
+        &self,
+        session: &mut Session,
+        found: &Look,
+        roles: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), ConnectorError> {
+        const LOOK: &str = "
+            SELECT rolname::text FROM pg_roles
+            WHERE rolname = ANY($1::text[])
+              AND EXISTS (SELECT FROM unnest($2::text[]) p WHERE NOT pg_has_role(oid, p))";
+        if found.superuser {
+            return Ok(());
+        }
+        let is_16 = session.is_at_least(16);
+        let wanted: &[&str] = if is_16 { &["USAGE", "SET"] } else { &["USAGE"] };
+        let roles: Vec<_> = roles.into_iter().collect();
+        let all = sql::identifiers(roles.iter().copied());
+        let doing = || format!("act for {all}");
+        let rows = session.rows(sqlx::query(LOOK).bind(roles).bind(wanted)).await.doing(doing)?;
+        let lacking: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        let lacking = lacking.map_err(Failure::from).doing(doing)?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let lacking = sql::identifiers(lacking.iter().map(String::as_str));
+        let options = if is_16 { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+        match session.execute(format!("GRANT {lacking} TO CURRENT_USER{options}")).await {
+            Err(failure) if failure.is_forbidden() => {
+                Err(ConnectorError::new(ErrorKind::Refused, doing()).because(format!(
+                    "as a superuser: GRANT {lacking} TO <the connector's role>{options}"
+                )))
+            }
+            other => other.doing(doing),
+        }
+    }
+
+    /// Step 5.
+    async fn drop_role(&self) -> Result<(), ConnectorError> {
+        let mut session = self.server.session().await?;
+        session
+            .execute(format!("DROP ROLE IF EXISTS {}", sql::identifier(&self.role)))
+            .await
+            .doing(|| format!("drop role {}", self.role))
+    }
+
+    /// Looks whether it is so (I6).
+    async fn verify(&self) -> Result<String, ConnectorError> {
+        let doing = || format!("verify that {} is gone", self.role);
+        let mut session = self.server.session().await?;
+        let found = look::look(&mut session, &self.role, self.oid, &[], None).await.doing(doing)?;
+        let left = [
+            (found.exists, "the role"),
+            (!found.sessions.is_empty(), "a session"),
+            (!found.prepared.is_empty(), "a prepared transaction"),
+            (!found.holdings.is_empty(), "an object or a right"),
+        ];
+        let left: Vec<_> =
+            left.into_iter().filter(|(there, _)| *there).map(|(_, what)| what).collect();
+        if left.is_empty() {
+            return Ok(self.summary());
+        }
+        Err(ConnectorError::new(ErrorKind::StillPresent, doing())
+            .because(format!("still there: {}", left.join(", "))))
+    }
+
+    fn summary(&self) -> String {
+        let role = &self.role;
+        let mut text = if self.existed {
+            format!("role {role} is gone, no session, no prepared transaction, no object")
+        } else {
+            format!("role {role} was gone already, no session")
+        };
+        if self.rolled_back > 0 {
+            text += &format!("; {} prepared transactions rolled back", self.rolled_back);
+        }
+        if !self.cleared.is_empty() {
+            let databases: Vec<_> = self.cleared.iter().map(String::as_str).collect();
+            text += &format!("; what it left in {} was cleared away", databases.join(", "));
+        }
+        if !self.delegates.is_empty() {
+            let members: Vec<_> = self.delegates.iter().map(String::as_str).collect();
+            text += &format!("; it had members, whose sessions were ended: {}", members.join(", "));
+        }
+        text
+    }
+}
+
+/// The graveyard exists and can do nothing: whoever left a function behind that runs as its owner
+/// must not gain by it.
+async fn make_graveyard(session: &mut Session) -> Result<(), ConnectorError> {
+    if rights::plain_role(session, GRAVEYARD).await?.is_some() {
+        return Ok(());
+    }
+    let made = session.execute(format!("CREATE ROLE {} NOLOGIN", sql::identifier(GRAVEYARD))).await;
+    match made {
+        Err(failure) if !failure.is_duplicate() => {
+            Err(Failure::while_doing(failure, format!("make role {GRAVEYARD}")))
+        }
+        _ => Ok(()),
+    }
+}
