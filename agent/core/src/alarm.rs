@@ -1,0 +1,53 @@
+//! What somebody should look at: it goes to the log, with a stable code.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+
+/// Something is wrong with the machine's time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alarm {
+    /// The wall clock moved by more than the boot clock did.
+    ClockJumped {
+        /// By how much; negative for backward.
+        by: SignedDuration,
+    },
+    /// The broker's clock says something else.
+    ClockSkew {
+        /// How far this machine's wall clock is ahead; negative for behind.
+        ahead: SignedDuration,
+    },
+}
+
+impl Alarm {
+    /// The alarm in one word, for those who watch logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ClockJumped { .. } => "clock-jumped",
+            Self::ClockSkew { .. } => "clock-skew",
+        }
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClockJumped { by } if by.is_negative() => write!(
+                f,
+                "the wall clock jumped backward by {:.1} s: no grant is extended",
+                by.abs().as_secs_f64()
+            ),
+            Self::ClockJumped { by } => write!(
+                f,
+                "the wall clock jumped forward by {:.1} s: grants whose deadline it passed are torn down",
+                by.as_secs_f64()
+            ),
+            Self::ClockSkew { ahead } => write!(
+                f,
+                "this machine's clock is {:.1} s {} the broker's: check its time synchronisation",
+                ahead.abs().as_secs_f64(),
+                if ahead.is_negative() { "behind" } else { "ahead of" },
+            ),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The core from outside: its rules as examples, and its invariants under random histories.
+
+#![expect(clippy::unwrap_used, reason = "a panic is the report, in helpers of tests too")]
+
+mod properties;
+mod rules;
+mod support;

@@ -1,0 +1,390 @@
+//! The rules one by one, as examples.
+
+use std::collections::BTreeSet;
+
+use crate::support::*;
+use ebbgate_agent_core::{
+    Agent, AgentState, Alarm, Cause, CredentialOrder, Done, Effect, Failure, Ordered, Outcome,
+    Record, Report, Stage, Step, Welcome,
+};
+use ebbgate_domain::Timestamp;
+
+fn agent() -> Agent {
+    let mut agent = Agent::new(AgentState::default(), BTreeSet::from([orders()]));
+    agent.on_start(&at(0));
+    agent
+}
+
+/// An agent that has provisioned grant 1, by order 1, until second 600.
+fn provisioned() -> Agent {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    agent
+}
+
+/// An agent that has torn grant 1 down by order 2.
+fn torn_down() -> Agent {
+    let mut agent = provisioned();
+    agent.on_order(revoke(1, 2, 600), false, &at(10));
+    agent.on_done(grant(1), Done::Revoke(Ok(finding(&at(11)))), &at(11));
+    agent
+}
+
+/// The steps in one word each; what an outcome says, too.
+fn words(steps: &[Step]) -> Vec<String> {
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::Append(Record::Clock { .. }) => "write clock".to_owned(),
+            Step::Append(Record::ProvisionIntended { .. }) => "write provision-intended".to_owned(),
+            Step::Append(Record::Provisioned { .. }) => "write provisioned".to_owned(),
+            Step::Append(Record::ProvisionFailed { .. }) => "write provision-failed".to_owned(),
+            Step::Append(Record::RevokeIntended { cause, .. }) => {
+                format!("write revoke-intended {cause:?}")
+            }
+            Step::Append(Record::TeardownFailed { .. }) => "write teardown-failed".to_owned(),
+            Step::Append(Record::TornDown { .. }) => "write torn-down".to_owned(),
+            Step::Append(Record::SeqSeen { seq, .. }) => format!("write seq {seq}"),
+            Step::Append(Record::EndRecorded { .. }) => "write end-recorded".to_owned(),
+            Step::Append(Record::Forgotten { .. }) => "write forgotten".to_owned(),
+            Step::Append(Record::Held(_)) => "write held".to_owned(),
+            Step::Begin(Effect::Provision(_)) => "provision".to_owned(),
+            Step::Begin(Effect::Revoke(_)) => "revoke".to_owned(),
+            Step::Begin(Effect::Credential { .. }) => "credential".to_owned(),
+            Step::Begin(Effect::RemoveOrphan { .. }) => "remove orphan".to_owned(),
+            Step::Report(Report::Outcome { seq, outcome, .. }) => match outcome {
+                Outcome::Provisioned => format!("tell {seq} provisioned"),
+                Outcome::ProvisionFailed(failure) => {
+                    format!("tell {seq} not provisioned: {}", failure.message)
+                }
+                Outcome::TornDown(_) => format!("tell {seq} torn down"),
+                Outcome::TeardownFailed(failure) => {
+                    format!("tell {seq} not torn down: {}", failure.message)
+                }
+                Outcome::Stale { newest } => format!("tell {seq} stale, newest {newest}"),
+            },
+            Step::Report(Report::Credential { result: Ok(user), .. }) => {
+                format!("tell user {user}")
+            }
+            Step::Report(Report::Credential { result: Err(failure), .. }) => {
+                format!("tell no credential: {}", failure.message)
+            }
+            Step::Report(Report::OrphanRemoved { .. }) => "tell orphan removed".to_owned(),
+            Step::Alarm(alarm) => format!("alarm {}", alarm.code()),
+        })
+        .collect()
+}
+
+fn welcome(orders: Vec<Ordered>, broker_now: Timestamp) -> Welcome {
+    Welcome { orders, unread: vec![], broker_now }
+}
+
+fn credential(seq: u64) -> CredentialOrder {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let verifier = format!("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==${key}:{key}");
+    CredentialOrder { grant: grant(1), seq, verifier: verifier.parse().unwrap() }
+}
+
+#[test]
+fn a_provision_is_written_down_done_and_told() {
+    let mut agent = agent();
+    let steps = agent.on_order(provision(1, 1, 600), false, &at(0));
+    assert_eq!(words(&steps), ["write provision-intended", "provision"]);
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    assert_eq!(words(&steps), ["write provisioned", "tell 1 provisioned"]);
+}
+
+#[test]
+fn the_same_order_again_is_only_answered_again() {
+    let steps = provisioned().on_order(provision(1, 1, 600), false, &at(5));
+    assert_eq!(words(&steps), ["tell 1 provisioned"]);
+}
+
+#[test]
+fn an_order_that_comes_again_while_it_runs_is_answered_once_under_its_newest_number() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    assert_eq!(words(&agent.on_order(provision(1, 2, 600), false, &at(30))), ["write seq 2"]);
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(31));
+    assert_eq!(words(&steps), ["write provisioned", "tell 2 provisioned"]);
+}
+
+#[test]
+fn an_order_of_a_past_number_does_nothing() {
+    let steps = torn_down().on_order(provision(1, 1, 600), false, &at(20));
+    assert_eq!(words(&steps), ["tell 1 stale, newest 2"]);
+}
+
+#[test]
+fn what_was_torn_down_never_comes_back_even_by_a_newer_order() {
+    let steps = torn_down().on_order(provision(1, 3, 600), false, &at(20));
+    assert_eq!(words(&steps), ["write seq 3", "tell 3 torn down"]);
+}
+
+#[test]
+fn what_was_torn_down_is_remembered_until_its_deadline_even_when_the_broker_has_it() {
+    let mut agent = torn_down();
+    assert_eq!(words(&agent.on_recorded(grant(1), 2)), ["write end-recorded"]);
+    let steps = agent.on_order(provision(1, 3, 600), false, &at(20));
+    assert_eq!(words(&steps), ["write seq 3", "tell 3 torn down"]);
+    assert_eq!(words(&agent.on_tick(&at(600))), ["write forgotten"]);
+    assert!(agent.state().get(grant(1)).is_none());
+}
+
+#[test]
+fn an_acknowledgement_of_an_earlier_outcome_is_not_one_of_the_end() {
+    assert!(torn_down().on_recorded(grant(1), 1).is_empty());
+    assert!(provisioned().on_recorded(grant(1), 1).is_empty());
+}
+
+#[test]
+fn a_deadline_needs_no_order() {
+    let mut agent = provisioned();
+    assert_eq!(words(&agent.on_tick(&at(599))), ["write clock"]);
+    assert_eq!(words(&agent.on_tick(&at(600))), ["write revoke-intended Deadline", "revoke"]);
+    let steps = agent.on_done(grant(1), Done::Revoke(Ok(finding(&at(601)))), &at(601));
+    assert_eq!(words(&steps), ["write torn-down", "tell 1 torn down"]);
+}
+
+#[test]
+fn a_teardown_waits_for_the_provision_that_is_under_way_and_no_longer() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    assert_eq!(
+        words(&agent.on_order(revoke(1, 2, 600), false, &at(1))),
+        ["write revoke-intended Ordered"]
+    );
+    assert_eq!(words(&agent.on_done(grant(1), Done::Provision(Ok(())), &at(2))), ["revoke"]);
+}
+
+#[test]
+fn a_revoke_for_a_grant_that_was_never_seen_is_carried_out() {
+    let steps = agent().on_order(revoke(7, 4, 600), false, &at(0));
+    assert_eq!(words(&steps), ["write revoke-intended Ordered", "revoke"]);
+}
+
+#[test]
+fn a_failed_teardown_is_tried_again_later_and_by_a_newer_order_at_once() {
+    let mut agent = provisioned();
+    agent.on_order(revoke(1, 2, 600), false, &at(10));
+    let failed = || Done::Revoke(Err(Failure::passing("could not connect")));
+    let steps = agent.on_done(grant(1), failed(), &at(10));
+    assert_eq!(words(&steps), ["write teardown-failed", "tell 2 not torn down: could not connect"]);
+    assert!(agent.on_tick(&at(10)).is_empty(), "not at once");
+    assert_eq!(words(&agent.on_tick(&at(12))), ["revoke"]);
+    agent.on_done(grant(1), failed(), &at(13));
+    assert_eq!(
+        words(&agent.on_order(revoke(1, 3, 600), false, &at(13))),
+        ["write seq 3", "revoke"]
+    );
+    agent.on_done(grant(1), failed(), &at(14));
+    assert_eq!(agent.state().get(grant(1)).unwrap().failures, 3);
+}
+
+#[test]
+fn a_failed_provision_waits_for_the_broker_or_the_deadline() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    let failed = Done::Provision(Err(Failure::passing("could not connect")));
+    let steps = agent.on_done(grant(1), failed, &at(1));
+    assert_eq!(
+        words(&steps),
+        ["write provision-failed", "tell 1 not provisioned: could not connect"]
+    );
+    assert!(agent.on_tick(&at(30)).is_empty());
+    assert_eq!(
+        words(&agent.on_order(provision(1, 2, 600), false, &at(31))),
+        ["write seq 2", "provision"]
+    );
+    agent.on_done(grant(1), Done::Provision(Err(Failure::passing("again"))), &at(32));
+    assert_eq!(words(&agent.on_tick(&at(600)))[1..], ["write revoke-intended Deadline", "revoke"]);
+}
+
+#[test]
+fn new_grants_are_refused_with_the_reason() {
+    let mut agent = agent();
+    let told = |steps: &[Step]| words(steps).join(", ");
+    assert!(told(&agent.on_order(provision(1, 1, 600), true, &at(0))).contains("draining"));
+    assert!(
+        told(&agent.on_order(provision(2, 1, 600), false, &at(600)))
+            .contains("has passed by the agent's clock")
+    );
+    let mut elsewhere = provision(3, 1, 600);
+    elsewhere.order.spec.integration = "billing".parse().unwrap();
+    assert!(
+        told(&agent.on_order(elsewhere, false, &at(0)))
+            .contains("does not serve the integration billing")
+    );
+    assert_eq!(agent.state().held().count(), 0);
+}
+
+#[test]
+fn draining_keeps_teardowns_and_held_grants_going() {
+    let mut agent = provisioned();
+    assert_eq!(words(&agent.on_order(provision(1, 1, 600), true, &at(5))), ["tell 1 provisioned"]);
+    assert_eq!(words(&agent.on_order(revoke(1, 2, 600), true, &at(6)))[1..], ["revoke"]);
+}
+
+#[test]
+fn a_welcome_without_a_grant_ends_it() {
+    let steps = provisioned().on_welcome(welcome(vec![], at(5).wall), false, &at(5));
+    assert_eq!(words(&steps), ["write revoke-intended NotStanding", "revoke"]);
+}
+
+#[test]
+fn a_welcome_with_a_grant_keeps_it() {
+    let steps =
+        provisioned().on_welcome(welcome(vec![provision(1, 1, 600)], at(5).wall), false, &at(5));
+    assert_eq!(words(&steps), ["tell 1 provisioned"]);
+}
+
+#[test]
+fn an_order_that_is_not_understood_stands_all_the_same() {
+    let welcome = Welcome { unread: vec![grant(1)], ..welcome(vec![], at(5).wall) };
+    assert!(provisioned().on_welcome(welcome, false, &at(5)).is_empty());
+}
+
+#[test]
+fn a_welcome_tells_an_end_again_until_it_is_on_record() {
+    let mut agent = torn_down();
+    assert_eq!(
+        words(&agent.on_welcome(welcome(vec![], at(20).wall), false, &at(20))),
+        ["tell 2 torn down"]
+    );
+    agent.on_recorded(grant(1), 2);
+    assert!(agent.on_welcome(welcome(vec![], at(30).wall), false, &at(30)).is_empty());
+}
+
+#[test]
+fn a_welcome_says_nothing_about_an_integration_that_is_not_served() {
+    let state = provisioned().state().clone();
+    let mut agent = Agent::new(state, BTreeSet::new());
+    assert!(agent.on_welcome(welcome(vec![], at(5).wall), false, &at(5)).is_empty());
+}
+
+#[test]
+fn clocks_that_disagree_alarm() {
+    let mut agent = agent();
+    assert_eq!(
+        words(&agent.on_welcome(welcome(vec![], at(100).wall), false, &at(0))),
+        ["alarm clock-skew"]
+    );
+    let jumped = reading(-3_600_000, "a", 11_000);
+    assert_eq!(words(&agent.on_tick(&jumped)), ["alarm clock-jumped", "write clock"]);
+    let text = Alarm::ClockJumped { by: jiff::SignedDuration::from_secs(-3601) }.to_string();
+    assert!(text.contains("backward by 3601.0 s"), "{text}");
+}
+
+#[test]
+fn a_restart_takes_up_what_was_begun_and_what_is_overdue() {
+    let mut agent = provisioned();
+    agent.on_order(provision(2, 1, 5_000), false, &at(0));
+    agent.on_order(revoke(2, 2, 5_000), false, &at(2));
+    let mut restarted = Agent::new(agent.state().clone(), BTreeSet::from([orders()]));
+    let steps = words(&restarted.on_start(&at(700)));
+    assert_eq!(steps, ["write clock", "write revoke-intended Deadline", "revoke", "revoke"]);
+}
+
+#[test]
+fn a_credential_needs_a_provisioned_grant_and_goes_on_record_by_its_number_alone() {
+    let mut agent = provisioned();
+    let steps = agent.on_credential(credential(2), &at(5));
+    assert_eq!(words(&steps), ["write seq 2", "credential"]);
+    let record = serde_json::to_string(match &steps[0] {
+        Step::Append(record) => record,
+        other => panic!("{other:?}"),
+    });
+    assert!(!record.unwrap().contains("SCRAM"));
+    // A second one waits its turn, a late one is refused.
+    assert_eq!(words(&agent.on_credential(credential(3), &at(5))), ["write seq 3"]);
+    let late = words(&agent.on_credential(credential(2), &at(5)));
+    assert_eq!(
+        late,
+        [
+            "tell no credential: the credential order 2 is older than 3, the newest the agent has seen"
+        ]
+    );
+    let done = |seq| Done::Credential { seq, result: Ok("ebb_1".to_owned()) };
+    assert_eq!(words(&agent.on_done(grant(1), done(2), &at(6))), ["tell user ebb_1", "credential"]);
+    assert_eq!(words(&agent.on_done(grant(1), done(3), &at(6))), ["tell user ebb_1"]);
+}
+
+#[test]
+fn credentials_that_wait_are_refused_when_the_grant_ends() {
+    let mut agent = provisioned();
+    agent.on_credential(credential(2), &at(5));
+    agent.on_credential(credential(3), &at(5));
+    agent.on_order(revoke(1, 4, 600), false, &at(6));
+    let done = Done::Credential { seq: 2, result: Ok("ebb_1".to_owned()) };
+    let steps = words(&agent.on_done(grant(1), done, &at(7)));
+    assert_eq!(steps, ["tell user ebb_1", "revoke", "tell no credential: the grant has ended"]);
+}
+
+#[test]
+fn nobody_gets_a_credential_for_a_grant_that_is_not_there() {
+    let told = |agent: &mut Agent, s| words(&agent.on_credential(credential(9), &at(s))).join(", ");
+    assert!(told(&mut agent(), 1).contains("does not hold"));
+    assert!(told(&mut torn_down(), 20).contains("has ended"));
+    assert!(
+        told(&mut provisioned(), 600).contains("has ended"),
+        "past the deadline, before the tick"
+    );
+}
+
+#[test]
+fn marks_that_nobody_knows_are_removed_but_never_before_the_first_welcome() {
+    let mut agent = provisioned();
+    let marked = || vec![grant(1), grant(8), grant(9)];
+    assert!(agent.on_marked(&orders(), at(5).wall, marked()).is_empty());
+    let listed = provision(9, 1, 600);
+    agent.on_welcome(welcome(vec![provision(1, 1, 600), listed], at(5).wall), true, &at(5));
+    let steps = agent.on_marked(&orders(), at(6).wall, marked());
+    assert_eq!(words(&steps), ["remove orphan"]);
+    assert!(agent.on_marked(&orders(), at(6).wall, marked()).is_empty(), "it is under way");
+    let done = Done::Orphan { integration: orders(), result: Ok(finding(&at(7))) };
+    assert_eq!(words(&agent.on_done(grant(8), done, &at(7))), ["tell orphan removed"]);
+}
+
+#[test]
+fn what_was_verified_gone_and_is_back_is_an_orphan() {
+    let mut agent = torn_down();
+    agent.on_welcome(welcome(vec![], at(20).wall), false, &at(20));
+    let during = agent.on_marked(&orders(), at(10).wall, vec![grant(1)]);
+    assert!(during.is_empty(), "the look began before the teardown was verified");
+    let after = agent.on_marked(&orders(), at(30).wall, vec![grant(1)]);
+    assert_eq!(words(&after), ["remove orphan"]);
+}
+
+#[test]
+fn a_new_deadline_by_a_newer_order_replaces_the_old_one() {
+    let mut agent = provisioned();
+    let steps = agent.on_order(provision(1, 2, 900), false, &at(100));
+    assert_eq!(words(&steps), ["write provision-intended", "provision"]);
+    agent.on_done(grant(1), Done::Provision(Ok(())), &at(101));
+    assert!(!words(&agent.on_tick(&at(600))).contains(&"revoke".to_owned()));
+    assert!(words(&agent.on_tick(&at(900))).contains(&"revoke".to_owned()));
+}
+
+#[test]
+fn a_record_of_a_revoke_stands_without_the_records_before_it() {
+    let record =
+        Record::RevokeIntended { seq: 3, spec: spec(1, 600), cause: Cause::Ordered, at: at(5) };
+    let state = AgentState::fold([Record::Provisioned { grant: grant(1) }, record]);
+    assert_eq!(state.get(grant(1)).unwrap().stage, Stage::RevokeIntended);
+}
+
+#[test]
+fn no_record_brings_back_what_is_being_torn_down() {
+    let intended = |seq| Record::ProvisionIntended {
+        seq,
+        spec: spec(1, 600),
+        remaining_ms: 600_000,
+        at: at(0),
+    };
+    let revoke =
+        Record::RevokeIntended { seq: 2, spec: spec(1, 600), cause: Cause::Ordered, at: at(5) };
+    let before = AgentState::fold([intended(1), revoke.clone()]);
+    let provisioned = Record::Provisioned { grant: grant(1) };
+    assert_eq!(AgentState::fold([intended(1), revoke, intended(3), provisioned]), before);
+}

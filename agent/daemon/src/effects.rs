@@ -1,0 +1,263 @@
+//! Carrying effects out: each in a task of its own that nobody cuts short, so many at a time for
+//! each integration, and teardowns before everything else. A target that is dead fills its own lane
+//! and no other.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use ebbgate_agent_core::{Done, Effect, Failure};
+use ebbgate_connector_api::{Connector, ConnectorError, Credential, CredentialWish, crash};
+use ebbgate_domain::{ids::GrantId, names::IntegrationName};
+use tokio::sync::mpsc;
+
+use crate::{clock::Clocks, keeper::Event, settings::Connectors, telemetry::chain};
+
+/// How many effects run at once on one integration.
+const AT_ONCE: usize = 8;
+/// How many of those may be something else than teardowns: some places are always left for these.
+const OTHERS_AT_ONCE: usize = 6;
+
+/// An effect has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub integration: IntegrationName,
+    pub grant: GrantId,
+    pub done: Done,
+}
+
+/// Where effects run.
+pub(crate) struct Lanes {
+    connectors: Connectors,
+    clocks: Arc<dyn Clocks>,
+    events: mpsc::UnboundedSender<Event>,
+    lanes: HashMap<IntegrationName, Lane>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Lane {
+    running: usize,
+    teardowns: VecDeque<Effect>,
+    others: VecDeque<Effect>,
+}
+
+impl Lane {
+    fn next(&mut self) -> Option<Effect> {
+        if self.running >= AT_ONCE {
+            return None;
+        }
+        let effect = match self.teardowns.pop_front() {
+            Some(teardown) => Some(teardown),
+            None if self.running < OTHERS_AT_ONCE => self.others.pop_front(),
+            None => None,
+        };
+        self.running += usize::from(effect.is_some());
+        effect
+    }
+}
+
+impl Lanes {
+    /// Lanes for these connectors; the end of each effect is sent to `events`.
+    pub(crate) fn new(
+        connectors: Connectors,
+        clocks: Arc<dyn Clocks>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        Self { connectors, clocks, events, lanes: HashMap::new(), closed: false }
+    }
+
+    /// Begins an effect, as soon as there is a place for it.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        let integration = effect.integration().clone();
+        let lane = self.lanes.entry(integration.clone()).or_default();
+        match effect {
+            Effect::Revoke(_) => lane.teardowns.push_back(effect),
+            _ => lane.others.push_back(effect),
+        }
+        self.run(&integration);
+    }
+
+    /// Gives the place of an effect that has ended to the next one.
+    pub(crate) fn ended(&mut self, integration: &IntegrationName) {
+        if let Some(lane) = self.lanes.get_mut(integration) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+        self.run(integration);
+    }
+
+    /// Begins nothing more. What waits is on record, and taken up by the next start.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// How many effects run now.
+    pub(crate) fn running(&self) -> usize {
+        self.lanes.values().map(|lane| lane.running).sum()
+    }
+
+    fn run(&mut self, integration: &IntegrationName) {
+        let Some(lane) = self.lanes.get_mut(integration).filter(|_| !self.closed) else { return };
+        while let Some(effect) = lane.next() {
+            let connector = self.connectors.get(integration).map(Arc::clone);
+            tokio::spawn(see_through(
+                effect,
+                connector,
+                Arc::clone(&self.clocks),
+                self.events.clone(),
+            ));
+        }
+    }
+}
+
+/// Carries an effect out and tells its end, whatever becomes of it.
+async fn see_through(
+    effect: Effect,
+    connector: Option<Arc<dyn Connector>>,
+    clocks: Arc<dyn Clocks>,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    let (integration, grant) = (effect.integration().clone(), effect.grant());
+    let done = match connector {
+        Some(connector) => {
+            let work = tokio::spawn(carry_out(effect.clone(), connector, clocks));
+            work.await.unwrap_or_else(|error| {
+                tracing::error!(grant.id = %grant, error = chain(&error), "a connector broke off");
+                effect.failed(Failure::passing("the connector broke off: see the agent's log"))
+            })
+        }
+        None => effect.failed(Failure::lasting(format!(
+            "the integration {integration} is not in the agent's settings any more: put it back, so that its grants can be torn down"
+        ))),
+    };
+    // Nobody listens any more where the agent has given up waiting at its end.
+    drop(events.send(Event::Ended(Ended { integration, grant, done })));
+}
+
+async fn carry_out(effect: Effect, connector: Arc<dyn Connector>, clocks: Arc<dyn Clocks>) -> Done {
+    match effect {
+        Effect::Provision(spec) => {
+            let result = connector.provision(&spec, clocks.now()).await;
+            crash::point("agent.provision.after_effect");
+            Done::Provision(result.map_err(failure))
+        }
+        Effect::Revoke(spec) => {
+            let result = connector.revoke(&spec, clocks.as_ref()).await;
+            crash::point("agent.revoke.after_effect");
+            Done::Revoke(result.map_err(failure))
+        }
+        Effect::Credential { spec, seq, verifier } => {
+            let wish = CredentialWish::Verifier(verifier);
+            let result = match connector.credential(&spec, wish, clocks.now()).await {
+                Ok(Credential::Login { user }) => Ok(user),
+                Ok(Credential::Aws(_)) => Err(Failure::lasting(
+                    "the connector made credentials that agents do not hand out",
+                )),
+                Err(error) => Err(failure(error)),
+            };
+            Done::Credential { seq, result }
+        }
+        Effect::RemoveOrphan { integration, grant } => {
+            let result = connector.remove_orphan(grant, clocks.as_ref()).await;
+            Done::Orphan { integration, result: result.map_err(failure) }
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn failure(error: ConnectorError) -> Failure {
+    Failure { message: error.chain(), may_pass: error.may_pass() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FakeConnector, ManualClocks, connectors, orders, spec};
+
+    struct Bench {
+        lanes: Lanes,
+        target: Arc<FakeConnector>,
+        events: mpsc::UnboundedReceiver<Event>,
+    }
+
+    fn bench() -> Bench {
+        let (sender, events) = mpsc::unbounded_channel();
+        let target = Arc::new(FakeConnector::default());
+        let lanes = Lanes::new(connectors(&target), Arc::new(ManualClocks::default()), sender);
+        Bench { lanes, target, events }
+    }
+
+    impl Bench {
+        async fn next_end(&mut self) -> Ended {
+            let Some(Event::Ended(ended)) = self.events.recv().await else { panic!("no end") };
+            self.lanes.ended(&ended.integration);
+            ended
+        }
+    }
+
+    #[tokio::test]
+    async fn teardowns_come_first_and_always_find_a_place() {
+        let mut bench = bench();
+        bench.target.hang(true);
+        for n in 0..20 {
+            bench.lanes.push(Effect::Provision(spec(n, 600)));
+        }
+        assert_eq!(bench.lanes.running(), OTHERS_AT_ONCE);
+        for n in 20..30 {
+            bench.lanes.push(Effect::Revoke(spec(n, 600)));
+        }
+        assert_eq!(bench.lanes.running(), AT_ONCE);
+        bench.target.hang(false);
+        for _ in 0..30 {
+            bench.next_end().await;
+        }
+        assert_eq!(bench.lanes.running(), 0);
+        let calls = bench.target.calls();
+        let last_teardown = calls.iter().rposition(|call| call.starts_with("revoke")).unwrap();
+        let provisions_before =
+            calls[..last_teardown].iter().filter(|call| call.starts_with("provision")).count();
+        assert!(provisions_before < 20, "no teardown waits for all the others: {calls:?}");
+    }
+
+    #[tokio::test]
+    async fn a_dead_target_does_not_hold_up_another() {
+        let mut bench = bench();
+        bench.target.hang(true);
+        let alive = Arc::new(FakeConnector::default());
+        bench.lanes.connectors.insert("billing".parse().unwrap(), alive);
+        for n in 0..20 {
+            bench.lanes.push(Effect::Revoke(spec(n, 600)));
+        }
+        let mut elsewhere = spec(50, 600);
+        elsewhere.integration = "billing".parse().unwrap();
+        bench.lanes.push(Effect::Revoke(elsewhere));
+        let ended = bench.next_end().await;
+        assert_eq!(ended.integration.as_str(), "billing");
+        assert!(matches!(ended.done, Done::Revoke(Ok(_))));
+    }
+
+    #[tokio::test]
+    async fn a_missing_connector_and_one_that_breaks_off_are_failures() {
+        let mut bench = bench();
+        let mut unknown = spec(1, 600);
+        unknown.integration = "gone".parse().unwrap();
+        bench.lanes.push(Effect::Revoke(unknown));
+        let Done::Revoke(Err(failure)) = bench.next_end().await.done else { panic!("no failure") };
+        assert!(failure.message.contains("not in the agent's settings any more"));
+
+        bench.target.panic_next();
+        bench.lanes.push(Effect::Revoke(spec(1, 600)));
+        let ended = bench.next_end().await;
+        assert_eq!(ended.integration, orders());
+        assert!(matches!(ended.done, Done::Revoke(Err(Failure { may_pass: true, .. }))));
+    }
+
+    #[tokio::test]
+    async fn closed_lanes_begin_nothing() {
+        let mut bench = bench();
+        bench.lanes.close();
+        bench.lanes.push(Effect::Revoke(spec(1, 600)));
+        assert_eq!(bench.lanes.running(), 0);
+    }
+}

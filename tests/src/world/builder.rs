@@ -1,0 +1,164 @@
+//! What a world shall have, and how it is put together.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+
+use super::{RunningCloud, World};
+use crate::{
+    agent::Agent,
+    aws::Account,
+    broker::Broker,
+    fake_aws::FakeAws,
+    localstack::LocalStack,
+    network::Port,
+    people::Person,
+    places,
+    postgres::Postgres,
+    secrets::{HandedOut, random_hex},
+    settings::{self, DatabaseIntegration},
+};
+
+/// The agent that runs beside the databases.
+const AGENT: &str = "db-eu";
+
+/// Where AWS's wire protocols are answered.
+#[derive(Debug, Clone, Copy, Default)]
+enum Cloud {
+    #[default]
+    None,
+    Fake,
+    LocalStack,
+}
+
+/// What a world shall have beside the usual.
+#[derive(Debug, Default)]
+pub struct Builder {
+    cloud: Cloud,
+    more_databases: Vec<String>,
+    more_flows: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// Adds a PostgreSQL server, an integration and a database of that name, with a flow
+    /// `NAME-auto`; the same agent serves it.
+    #[must_use]
+    pub fn database(mut self, name: &str) -> Self {
+        self.more_databases.push(name.to_owned());
+        self
+    }
+
+    /// Adds a file under `flows/`.
+    #[must_use]
+    pub fn flow(mut self, file: &str, text: &str) -> Self {
+        self.more_flows.push((file.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Has an AWS account, on fake-aws.
+    #[must_use]
+    pub fn aws(mut self) -> Self {
+        self.cloud = Cloud::Fake;
+        self
+    }
+
+    /// Has an AWS account, on LocalStack.
+    #[must_use]
+    pub fn localstack(mut self) -> Self {
+        self.cloud = Cloud::LocalStack;
+        self
+    }
+
+    /// Starts everything and waits until the agent is connected.
+    ///
+    /// # Errors
+    /// When something doesn't come up.
+    pub async fn start(self) -> Result<World> {
+        let dir = places::new_world_dir()?;
+        let (cloud, account) = start_cloud(self.cloud, dir.path()).await?;
+        let mut databases = BTreeMap::new();
+        let mut integrations = Vec::new();
+        let shop = ("orders", "shop");
+        let more = self.more_databases.iter().map(|name| (name.as_str(), name.as_str()));
+        for (integration, database) in std::iter::once(shop).chain(more) {
+            let server = Postgres::start(database).await?;
+            integrations.push(DatabaseIntegration {
+                name: integration.to_owned(),
+                database: database.to_owned(),
+                port: server.port(),
+            });
+            databases.insert(integration.to_owned(), server);
+        }
+
+        let handed_out = HandedOut::default();
+        let mut tokens = BTreeMap::new();
+        for person in Person::ALL {
+            let token = handed_out
+                .note(format!("{}'s token", person.name()), format!("ebu_{}", random_hex()?));
+            tokens.insert(person, token);
+        }
+        let port = Port::reserve()?;
+        let folder = dir.path().join("broker");
+        let text = settings::ebbgate(
+            &folder.join("data"),
+            port.number(),
+            AGENT,
+            &integrations,
+            account.as_ref(),
+        );
+        settings::write(&folder.join("ebbgate.yaml"), &text)?;
+        settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
+        let more = self.more_databases.iter();
+        let more = more.map(|name| (format!("{name}.yaml"), settings::automatic_flow(name)));
+        let flows = settings::standard_flows(account.is_some()).into_iter().chain(more);
+        for (file, text) in flows.chain(self.more_flows) {
+            settings::write(&folder.join("flows").join(file), &text)?;
+        }
+        let environment = account.as_ref().map(Account::environment).unwrap_or_default();
+
+        let mut world = World {
+            broker: Broker::new(folder, port, environment),
+            agent: Agent::new(AGENT, dir.path().join("agent")),
+            databases,
+            handed_out,
+            account,
+            cloud,
+            tokens,
+            dir,
+        };
+        world.open().await?;
+        Ok(world)
+    }
+}
+
+async fn start_cloud(cloud: Cloud, dir: &Path) -> Result<(RunningCloud, Option<Account>)> {
+    match cloud {
+        Cloud::None => Ok((RunningCloud::None, None)),
+        Cloud::Fake => {
+            let (running, account) = FakeAws::start(dir).await?;
+            Ok((RunningCloud::Fake(running), Some(account)))
+        }
+        Cloud::LocalStack => {
+            let (running, account) = LocalStack::start(dir).await?;
+            Ok((RunningCloud::LocalStack { _running: running }, Some(account)))
+        }
+    }
+}
+
+impl World {
+    async fn open(&mut self) -> Result<()> {
+        self.broker.start().await?;
+        let settings: Vec<_> = self
+            .databases
+            .iter()
+            .map(|(name, server)| {
+                (name.as_str(), server.port(), Postgres::CONNECTOR, server.connector_password())
+            })
+            .collect();
+        self.agent.write_settings(&self.broker.url(), &settings)?;
+        let adam = self.api(Person::Adam)?;
+        self.agent.enroll(&self.broker.url(), &adam, &self.handed_out).await?;
+        self.agent.start()?;
+        self.agent.connected(&adam).await
+    }
+}

@@ -1,0 +1,219 @@
+//! Every operation of the API has a rule for who may, and every change leaves an audit record. The
+//! list here and the broker's own OpenAPI document must name the same operations, so that a new one
+//! can't come without its rule.
+
+use std::collections::BTreeSet;
+
+use ebbgate_tests::{
+    Context as _,
+    Person::{self, Adam, Ana, Audrey, Ben, Eve},
+    Result, Value, World, ensure, json,
+    world::{grant_id, text},
+};
+use reqwest::Method;
+
+const SHOP: &str = "orders/postgres/shop";
+
+/// Who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum May {
+    /// Whoever reaches the port.
+    Anybody,
+    /// Everybody with a token; they see what is theirs.
+    Known,
+    /// One of the two; the other is refused.
+    Only { may: Person, not: Person },
+}
+
+/// One operation.
+struct Operation {
+    method: Method,
+    /// As in the OpenAPI document, without `/api/v1`.
+    path: &'static str,
+    may: May,
+    /// What stands in place of `{…}`.
+    id: String,
+    /// What is sent.
+    body: Option<Value>,
+    /// Which action the audit log then has; none for those that change nothing.
+    leaves: Option<&'static str>,
+}
+
+fn read(path: &'static str, may: May) -> Operation {
+    Operation { method: Method::GET, path, may, id: String::new(), body: None, leaves: None }
+}
+
+fn read_one(path: &'static str, may: May, id: &str) -> Operation {
+    Operation { id: id.to_owned(), ..read(path, may) }
+}
+
+fn change(path: &'static str, may: May, id: &str, body: Value, leaves: &'static str) -> Operation {
+    let (id, body, leaves) = (id.to_owned(), Some(body), Some(leaves));
+    Operation { method: Method::POST, path, may, id, body, leaves }
+}
+
+/// All operations, each with what it needs to succeed in a world made for it.
+async fn operations(world: &World) -> Result<Vec<Operation>> {
+    use May::{Anybody, Known, Only};
+
+    let wish = json!({"resources": [{"id": SHOP}], "flow": "shop-select", "reason": "why"});
+    let ask = async || -> Result<String> {
+        let request = world.api(Ana)?.post("requests", wish.clone()).await?.status(201)?;
+        grant_id(&request)?;
+        Ok(text(&request, "id")?.to_owned())
+    };
+    let have = async || -> Result<String> {
+        let grant = world.active(Ana, "shop-auto", SHOP, "10m").await?;
+        Ok(text(&grant, "id")?.to_owned())
+    };
+    let verifier = json!({"scram_verifier": ebbgate_tests::secrets::scram_verifier("unused")});
+    let (mine, by_role) = (Only { may: Ana, not: Eve }, Only { may: Adam, not: Ana });
+    let (approver, auditor) = (Only { may: Ben, not: Eve }, Only { may: Audrey, not: Ana });
+    let (request, grant) = (&ask().await?, &have().await?);
+    let comment = || json!({"comment": "because"});
+    Ok(vec![
+        read("/healthz", Anybody),
+        read("/readyz", Anybody),
+        read("/metrics", Anybody),
+        read("/ca.pem", Anybody),
+        read("/openapi.json", Anybody),
+        read("/whoami", Known),
+        read("/resources", Known),
+        read("/requests", Known),
+        read("/grants", Known),
+        read_one("/requests/{id}", mine, request),
+        read_one("/grants/{id}", mine, grant),
+        read("/agents", by_role),
+        read("/audit", auditor),
+        read("/audit/verify", auditor),
+        change("/requests", mine, "", wish.clone(), "request.created"),
+        change("/requests/{id}/approve", approver, &ask().await?, json!({}), "request.approved"),
+        change("/requests/{id}/deny", approver, &ask().await?, comment(), "request.denied"),
+        change("/requests/{id}/cancel", mine, &ask().await?, json!({}), "request.cancelled"),
+        change("/grants/{id}/credentials", mine, grant, verifier, "credential.issued"),
+        change("/grants/{id}/release", mine, &have().await?, json!({}), "grant.revoking"),
+        change("/grants/{id}/revoke", by_role, &have().await?, comment(), "grant.revoking"),
+        change("/agents/tokens", by_role, "", json!({"agent": "db-us"}), "agent.token_created"),
+    ])
+}
+
+impl Operation {
+    /// The path to call.
+    fn address(&self) -> String {
+        let path = match self.path.split_once('{') {
+            Some((before, rest)) => {
+                let after = rest.split_once('}').map_or("", |(_, after)| after);
+                format!("{before}{}{after}", self.id)
+            }
+            None => self.path.to_owned(),
+        };
+        match self.path {
+            "/healthz" | "/readyz" | "/metrics" => path,
+            _ => format!("/api/v1{path}"),
+        }
+    }
+
+    async fn call(&self, api: &ebbgate_tests::api::Api) -> Result<ebbgate_tests::api::Answer> {
+        api.send(self.method.clone(), &self.address(), self.body.clone(), None).await
+    }
+}
+
+#[tokio::test]
+async fn the_list_names_every_operation_of_the_api() -> Result<()> {
+    let world = World::start().await?;
+    let document = world.broker.api()?.get("openapi.json").await?.status(200)?;
+    ensure!(text(&document, "openapi")?.starts_with("3.1"), "OpenAPI 3.1: {}", document["openapi"]);
+    let paths = document["paths"].as_object().context("paths of the OpenAPI document")?;
+    let mut told = BTreeSet::new();
+    for (path, item) in paths {
+        let path = path.strip_prefix("/api/v1").unwrap_or(path);
+        for verb in ["get", "put", "post", "delete", "patch"] {
+            if !item[verb].is_null() {
+                told.insert(format!("{} {path}", verb.to_uppercase()));
+            }
+        }
+    }
+    let listed = operations(&world).await?;
+    let listed: BTreeSet<_> =
+        listed.iter().map(|one| format!("{} {}", one.method, one.path)).collect();
+    // The document may leave out the three for machines and itself, but nothing else.
+    let for_machines = ["GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json"];
+    told.extend(for_machines.map(str::to_owned));
+    assert_eq!(told, listed);
+    let printed = world.broker_openapi().await?;
+    assert_eq!(printed, document, "`ebbgate-broker openapi` prints what the broker serves");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_does_anything_without_a_token() -> Result<()> {
+    let world = World::start().await?;
+    let anonymous = world.broker.api()?;
+    let listed = operations(&world).await?;
+    for operation in &listed {
+        let answer = operation.call(&anonymous).await?;
+        if operation.may == May::Anybody {
+            answer.status(200)?;
+        } else {
+            answer.refused(401, "unauthenticated")?;
+        }
+    }
+    // Strangers are counted, but write nothing: they could fill the audit log.
+    let metrics = anonymous.get("/metrics").await?.status(200)?;
+    assert!(metrics.as_str().unwrap_or_default().contains("unauthenticated"), "{metrics}");
+    world.audit_is_intact().await
+}
+
+#[tokio::test]
+async fn nobody_does_what_is_anothers() -> Result<()> {
+    let world = World::start().await?;
+    let listed = operations(&world).await?;
+    for operation in &listed {
+        let May::Only { not, .. } = operation.may else {
+            continue;
+        };
+        let answer = operation.call(&world.api(not)?).await?;
+        // What somebody may not see may as well not be there.
+        let hidden = operation.path.contains('{') && answer.status == 404;
+        ensure!(answer.status == 403 || hidden, "{not:?} was let in: {answer}");
+        ensure!(answer.body["code"].is_string(), "a refusal without a code: {answer}");
+    }
+    let records = world.audit().await?;
+    let refused = |action: &str| records.iter().any(|record| record["action"] == action);
+    ensure!(refused("access.refused"), "a wrong role leaves a record");
+    ensure!(refused("request.refused"), "a refusal by the rules leaves a record");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_may_does_and_every_change_is_audited() -> Result<()> {
+    let world = World::start().await?;
+    let listed = operations(&world).await?;
+    for operation in &listed {
+        let person = match operation.may {
+            May::Only { may, .. } => may,
+            May::Known | May::Anybody => Eve,
+        };
+        let before = world.audit().await?;
+        let last = before.last().and_then(|record| record["seq"].as_u64()).unwrap_or(0);
+        operation.call(&world.api(person)?).await?.success()?;
+        let Some(action) = operation.leaves else {
+            continue;
+        };
+        let after = world.audit().await?;
+        let fresh: Vec<_> =
+            after.iter().filter(|record| record["seq"].as_u64() > Some(last)).collect();
+        ensure!(
+            fresh.iter().any(|record| record["action"] == action),
+            "{} {} left no {action}: {fresh:?}",
+            operation.method,
+            operation.path
+        );
+        let by_them = format!("user:{}", person.id());
+        ensure!(
+            fresh.iter().any(|record| record["actor"] == by_them.as_str()),
+            "nothing tells that it was {by_them}: {fresh:?}"
+        );
+    }
+    world.audit_is_intact().await
+}

@@ -1,0 +1,18 @@
+//! End to end: every test starts a world of its own from the built programs and looks at it from
+//! outside. One binary, so that it links once; a file for each subject.
+//!
+//! Grants here last seconds. No test asserts how fast something is: it waits for what must come
+//! about, and fails when that doesn't happen or when something happens too early.
+
+mod audit;
+mod coverage;
+mod crash;
+mod localstack;
+mod partition;
+mod races;
+mod refusals;
+mod secrets;
+mod settings;
+mod story_ebb;
+mod story_http;
+mod target_down;

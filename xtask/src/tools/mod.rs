@@ -1,0 +1,33 @@
+//! What the tasks need beyond a Rust toolchain: found where it is, else installed into a cache folder
+//! of this checkout (`.cache/`, or `EBBGATE_CACHE`), else named together with the command that
+//! installs it.
+
+mod aws_cli;
+mod cache;
+mod cargo_deny;
+mod debian;
+mod localstack;
+mod postgres;
+mod python;
+
+use std::{env, path::PathBuf};
+
+pub(crate) use aws_cli::aws_cli;
+pub(crate) use cargo_deny::cargo_deny;
+pub(crate) use localstack::localstack;
+pub(crate) use postgres::postgres;
+
+/// Where a program of that name is on the search path.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// A variable of the environment that names a file or folder.
+fn named_by(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
