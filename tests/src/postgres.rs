@@ -136,7 +136,7 @@ impl Postgres {
         let accounts = format!(
             "CREATE ROLE {owner} NOLOGIN;
              CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{verifier}';
-             GRANT pg_signal_backend, {owner} TO {name}",
+             GRANT pg_signal_backend, pg_read_all_stats, {owner} TO {name}",
             owner = Self::OWNER,
             name = Self::CONNECTOR,
         );

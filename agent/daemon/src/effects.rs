@@ -165,7 +165,6 @@ async fn carry_out(effect: Effect, connector: Arc<dyn Connector>, clocks: Arc<dy
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn failure(error: ConnectorError) -> Failure {
     Failure { message: error.chain(), may_pass: error.may_pass() }
 }

@@ -78,6 +78,20 @@ impl Places {
         self.tasks.wait().await;
     }
 
+    /// Says in the log whether each target that is served from here can be used.
+    pub(crate) async fn check(&self) {
+        for (name, local) in &self.local {
+            match local.connector.check().await {
+                Ok(()) => {
+                    tracing::info!(integration = %name, "the target is there, with the rights that are needed")
+                }
+                Err(error) => {
+                    tracing::warn!(integration = %name, error = error.chain(), "the target cannot be used yet")
+                }
+            }
+        }
+    }
+
     /// Lets each local connector clear away what may go.
     pub(crate) async fn prune(&self) {
         for (name, local) in &self.local {

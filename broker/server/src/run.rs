@@ -152,6 +152,10 @@ impl Daemon {
             let stop = stop.clone();
             async move { outbox.run(stop).await }
         });
+        tokio::spawn({
+            let places = self.places.clone();
+            async move { places.check().await }
+        });
         tracing::info!(addr = %address, public_url = %self.settings.public_url, "listening");
 
         self.watch().await?;

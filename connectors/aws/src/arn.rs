@@ -105,10 +105,8 @@ impl FromStr for RoleArn {
     type Err = InvalidArn;
 
     fn from_str(text: &str) -> Result<Self, InvalidArn> {
-        let (partition, account, name) = parts(text).map_err(|rule| InvalidArn {
-            text: text.chars().take(200).collect(),
-            rule,
-        })?;
+        let (partition, account, name) = parts(text)
+            .map_err(|rule| InvalidArn { text: text.chars().take(200).collect(), rule })?;
         Ok(Self {
             text: text.to_owned(),
             partition,
@@ -147,11 +145,7 @@ mod tests {
     #[rstest]
     #[case("arn:aws:iam::123456789012:role/ebbgate/ceiling", "aws", "ceiling")]
     #[case("arn:aws-cn:iam::123456789012:role/ceiling", "aws-cn", "ceiling")]
-    #[case(
-        "arn:aws-us-gov:iam::123456789012:role/a/b/c.d@e",
-        "aws-us-gov",
-        "c.d@e"
-    )]
+    #[case("arn:aws-us-gov:iam::123456789012:role/a/b/c.d@e", "aws-us-gov", "c.d@e")]
     fn takes_a_role_apart(#[case] text: &str, #[case] partition: &str, #[case] name: &str) {
         let arn: RoleArn = text.parse().unwrap();
         assert_eq!(arn.partition().as_str(), partition);

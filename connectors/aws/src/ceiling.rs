@@ -44,9 +44,7 @@ impl Ceiling {
             Ok(answer) => {
                 // IAM tells it for every role; an emulator may leave it out: then its default.
                 let seconds = answer.role.and_then(|role| role.max_session_duration);
-                Ok(Some(
-                    seconds.and_then(|s| u32::try_from(s).ok()).unwrap_or(3_600),
-                ))
+                Ok(Some(seconds.and_then(|s| u32::try_from(s).ok()).unwrap_or(3_600)))
             }
             Err(error) if error.code() == Some(NOT_THERE) => Ok(None),
             Err(error) => Err(failed(format!("read the role {}", self.role), &error)),
@@ -66,10 +64,7 @@ impl Ceiling {
                 Ok(name) => denies.extend(Deny::parse(&name)),
                 Err(error) if error.code() == Some(NOT_THERE) => return Ok(Vec::new()),
                 Err(error) => {
-                    return Err(failed(
-                        format!("list the policies of {}", self.role),
-                        &error,
-                    ));
+                    return Err(failed(format!("list the policies of {}", self.role), &error));
                 }
             }
         }
@@ -97,12 +92,7 @@ impl Ceiling {
     /// As IAM answers; the first one, after all were tried.
     pub(crate) async fn prune(&self, now: Timestamp) -> Result<(), ConnectorError> {
         let mut outcome = Ok(());
-        for deny in self
-            .denies()
-            .await?
-            .into_iter()
-            .filter(|deny| deny.is_spent(now))
-        {
+        for deny in self.denies().await?.into_iter().filter(|deny| deny.is_spent(now)) {
             let deleted = self.delete(deny).await;
             outcome = outcome.and(deleted);
         }
@@ -111,11 +101,7 @@ impl Ceiling {
 
     async fn put(&self, deny: Deny) -> Result<Wrote, ConnectorError> {
         let name = deny.policy_name();
-        let put = self
-            .iam
-            .put_role_policy()
-            .role_name(self.role.name())
-            .policy_name(&name);
+        let put = self.iam.put_role_policy().role_name(self.role.name()).policy_name(&name);
         match put.policy_document(deny.document()).send().await {
             Ok(_) => {
                 info!(aws.role = %self.role, aws.policy = name, "deny written");
@@ -124,28 +110,18 @@ impl Ceiling {
             Err(error) => match error.code() {
                 Some(NOT_THERE) => Ok(Wrote::NoRole),
                 Some(NO_ROOM) => Ok(Wrote::NoRoom),
-                _ => Err(failed(
-                    format!("put the deny {name} on {}", self.role),
-                    &error,
-                )),
+                _ => Err(failed(format!("put the deny {name} on {}", self.role), &error)),
             },
         }
     }
 
     async fn delete(&self, deny: Deny) -> Result<(), ConnectorError> {
         let name = deny.policy_name();
-        let delete = self
-            .iam
-            .delete_role_policy()
-            .role_name(self.role.name())
-            .policy_name(&name);
+        let delete = self.iam.delete_role_policy().role_name(self.role.name()).policy_name(&name);
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some(NOT_THERE) => Ok(()),
-            Err(error) => Err(failed(
-                format!("delete the deny {name} on {}", self.role),
-                &error,
-            )),
+            Err(error) => Err(failed(format!("delete the deny {name} on {}", self.role), &error)),
         }
     }
 }

@@ -50,19 +50,14 @@ pub(crate) fn clients(
     let mut sdk = sdk.build();
     if let Some(role) = &settings.assume_role {
         let sts = aws_sdk_sts::Client::new(&sdk);
-        let own = OwnRole {
-            sessions: Sessions::new(sts, role.clone()),
-        };
+        let own = OwnRole { sessions: Sessions::new(sts, role.clone()) };
         sdk = sdk
             .into_builder()
             .credentials_provider(SharedCredentialsProvider::new(own))
             .identity_cache(IdentityCache::lazy().load_timeout(CALL_PATIENCE).build())
             .build();
     }
-    (
-        aws_sdk_sts::Client::new(&sdk),
-        aws_sdk_iam::Client::new(&sdk),
-    )
+    (aws_sdk_sts::Client::new(&sdk), aws_sdk_iam::Client::new(&sdk))
 }
 
 /// The broker's role in the account. Its session bears no SourceIdentity: once set, that could not
@@ -81,11 +76,7 @@ impl OwnRole {
             seconds: OWN_SESSION_SECONDS,
             tags: Vec::new(),
         };
-        let session = self
-            .sessions
-            .assume(ask)
-            .await
-            .map_err(CredentialsError::provider_error)?;
+        let session = self.sessions.assume(ask).await.map_err(CredentialsError::provider_error)?;
         Ok(session.credentials())
     }
 }

@@ -103,9 +103,7 @@ impl AwsConnector {
             );
             return Err(ConnectorError::new(ErrorKind::Refused, doing).because(why));
         }
-        Ok(caller
-            .arn()
-            .is_some_and(|arn| arn.contains(":assumed-role/")))
+        Ok(caller.arn().is_some_and(|arn| arn.contains(":assumed-role/")))
     }
 
     fn known_longest_session(&self) -> Option<u32> {
@@ -152,9 +150,7 @@ impl AwsConnector {
             }
             Err(error) => return Err(error),
         };
-        look_until_closed(&self.probe, &access, &session, clock)
-            .await
-            .map(Proof::Closed)
+        look_until_closed(&self.probe, &access, &session, clock).await.map(Proof::Closed)
     }
 
     /// Whether the ceiling role was deleted, and all its sessions with it. That a role of its name
@@ -172,9 +168,7 @@ impl AwsConnector {
         let now = clock.now();
         // Until the probe's own session has expired, too: the margin is part of the time.
         let probed = now + SignedDuration::from_secs(lifetime::SHORTEST.into()) - MARGIN;
-        let until = spec
-            .credentials_until
-            .map_or(probed, |until| until.max(probed));
+        let until = spec.credentials_until.map_or(probed, |until| until.max(probed));
         let proof = match self.ceiling.deny(Deny::new(spec.grant, until), now).await? {
             Wrote::Done => self.prove(spec, None, clock).await?,
             Wrote::NoRole if self.role_is_gone().await? => Proof::NoRole,
@@ -187,11 +181,7 @@ impl AwsConnector {
                 clock.now(),
                 look.at,
                 1,
-                format!(
-                    "the session {} is denied on {role}; {}",
-                    spec.grant,
-                    look.words()
-                ),
+                format!("the session {} is denied on {role}; {}", spec.grant, look.words()),
             ),
             Proof::NoRole => self.sessions_died_with_the_role(clock.now(), clock.now()),
         })
@@ -220,19 +210,11 @@ impl AwsConnector {
 
     fn sessions_died_with_the_role(&self, now: Timestamp, closed_at: Timestamp) -> Finding {
         let role = &self.settings.ceiling_role;
-        finding(
-            now,
-            closed_at,
-            0,
-            format!("{role} does not exist any more, nor do its sessions"),
-        )
+        finding(now, closed_at, 0, format!("{role} does not exist any more, nor do its sessions"))
     }
 
     fn can_not_deny(&self, spec: &GrantSpec, kind: ErrorKind, why: &'static str) -> ConnectorError {
-        let doing = format!(
-            "deny the session {} on {}",
-            spec.grant, self.settings.ceiling_role
-        );
+        let doing = format!("deny the session {} on {}", spec.grant, self.settings.ceiling_role);
         ConnectorError::new(kind, doing).because(why)
     }
 }
@@ -292,13 +274,10 @@ impl Connector for AwsConnector {
         };
         let wanted = lifetime::seconds(grant.deadline, now, longest);
         // Never longer than is on record (I1): the deny of an early end is cleared away by it.
-        let recorded = grant
-            .credentials_until
-            .map_or(longest, |until| lifetime::seconds(until, now, longest));
+        let recorded =
+            grant.credentials_until.map_or(longest, |until| lifetime::seconds(until, now, longest));
         let seconds = wanted.min(recorded);
-        let session = self
-            .session(grant, &access, Some(grant.deadline), seconds)
-            .await;
+        let session = self.session(grant, &access, Some(grant.deadline), seconds).await;
         let session = session.inspect_err(|error| {
             if error.kind() == ErrorKind::Refused {
                 // The role may allow less by now than when it was asked.
@@ -327,12 +306,9 @@ impl Connector for AwsConnector {
     ) -> Result<Finding, ConnectorError> {
         let now = clock.now();
         match Ending::of(grant, now) {
-            Ending::NothingIssued => Ok(finding(
-                now,
-                now.min(grant.deadline),
-                0,
-                "no credentials were handed out",
-            )),
+            Ending::NothingIssued => {
+                Ok(finding(now, now.min(grant.deadline), 0, "no credentials were handed out"))
+            }
             Ending::Lapsed { at } => {
                 let summary = format!("STS has let the credentials of {} expire", grant.grant);
                 Ok(finding(now, at, 0, summary))

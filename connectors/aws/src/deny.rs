@@ -43,10 +43,7 @@ impl Deny {
         let whole = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
         let over = whole.rem_euclid(STEP);
         let up = if over == 0 { 0 } else { STEP - over };
-        Self {
-            grant,
-            until: whole.saturating_add(up),
-        }
+        Self { grant, until: whole.saturating_add(up) }
     }
 
     /// The inline policy's name; also the proof that it is ours.
@@ -57,10 +54,7 @@ impl Deny {
     /// Reads a policy's name back; nothing where it is not exactly one of ours.
     pub(crate) fn parse(policy_name: &str) -> Option<Self> {
         let (grant, until) = policy_name.strip_prefix(PREFIX)?.split_once(UNTIL)?;
-        let deny = Self {
-            grant: grant.parse().ok()?,
-            until: until.parse().ok()?,
-        };
+        let deny = Self { grant: grant.parse().ok()?, until: until.parse().ok()? };
         (deny.policy_name() == policy_name).then_some(deny)
     }
 

@@ -22,11 +22,7 @@ where
     }
     // The credentials for the call may be what was missing: then how they were missed decides.
     let kind = causes(error)
-        .find_map(|cause| {
-            cause
-                .downcast_ref::<ConnectorError>()
-                .map(ConnectorError::kind)
-        })
+        .find_map(|cause| cause.downcast_ref::<ConnectorError>().map(ConnectorError::kind))
         .unwrap_or(match error {
             SdkError::ConstructionFailure(_) => ErrorKind::Invalid,
             _ => ErrorKind::Unreachable,
@@ -114,10 +110,7 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_awss_message() {
-        let metadata = ErrorMetadata::builder()
-            .code("AccessDenied")
-            .message("no, not you")
-            .build();
+        let metadata = ErrorMetadata::builder().code("AccessDenied").message("no, not you").build();
         let error = SdkError::service_error(
             AssumeRoleError::generic(metadata),
             answer(403, "<Secret>shh</Secret>"),
@@ -138,10 +131,7 @@ mod tests {
         );
         let error = failed("assume the role", &error);
         assert_eq!(error.kind(), ErrorKind::Unreachable);
-        assert_eq!(
-            error.chain(),
-            "could not assume the role: response error: it is no XML"
-        );
+        assert_eq!(error.chain(), "could not assume the role: response error: it is no XML");
         assert!(!format!("{error:?}").contains("shh"), "{error:?}");
     }
 
@@ -154,10 +144,6 @@ mod tests {
             SdkError::<AssumeRoleError, _>::dispatch_failure(HttpError::other(inner.into(), None));
         let error = failed("write the deny", &error);
         assert_eq!(error.kind(), kind);
-        assert!(
-            error
-                .chain()
-                .contains("could not assume the connector's role: no")
-        );
+        assert!(error.chain().contains("could not assume the connector's role: no"));
     }
 }

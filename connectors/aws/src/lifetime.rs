@@ -45,10 +45,7 @@ mod tests {
     #[case::seven_days(604_800_000, LONGEST, 43_200)]
     fn table(#[case] left_ms: i64, #[case] longest: u32, #[case] expected: u32) {
         let now: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
-        assert_eq!(
-            seconds(now + SignedDuration::from_millis(left_ms), now, longest),
-            expected
-        );
+        assert_eq!(seconds(now + SignedDuration::from_millis(left_ms), now, longest), expected);
     }
 
     #[test]

@@ -115,11 +115,7 @@ impl Probe {
         let status = response.status();
         let region = bucket_region(response.headers());
         let body = response.text().await.map_err(unreachable)?;
-        Ok(Answer {
-            status,
-            region,
-            body,
-        })
+        Ok(Answer { status, region, body })
     }
 }
 
@@ -129,11 +125,7 @@ fn doing(bucket: &str) -> String {
 
 /// S3 knows where a bucket is, and says so even to those it refuses.
 fn bucket_region(headers: &HeaderMap) -> Option<String> {
-    headers
-        .get("x-amz-bucket-region")?
-        .to_str()
-        .ok()
-        .map(ToOwned::to_owned)
+    headers.get("x-amz-bucket-region")?.to_str().ok().map(ToOwned::to_owned)
 }
 
 fn misdirected(status: StatusCode) -> bool {
@@ -169,22 +161,16 @@ fn signed(url: &str, region: &str, credentials: &Credentials) -> Result<reqwest:
         .into();
     let signable = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
         .map_err(|error| error.to_string())?;
-    let (instructions, _signature) = sign(signable, &params)
-        .map_err(|error| error.to_string())?
-        .into_parts();
-    let mut request = http::Request::get(url)
-        .body("")
-        .map_err(|error| error.to_string())?;
+    let (instructions, _signature) =
+        sign(signable, &params).map_err(|error| error.to_string())?.into_parts();
+    let mut request = http::Request::get(url).body("").map_err(|error| error.to_string())?;
     instructions.apply_to_request_http1x(&mut request);
     reqwest::Request::try_from(request).map_err(|error| error.to_string())
 }
 
 /// S3 judges a signature by the real time, and so do the SDK's clients, which sign all other calls,
 /// whatever the Clock port says.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a signature's time is no decision about a grant"
-)]
+#[allow(clippy::disallowed_methods, reason = "a signature's time is no decision about a grant")]
 fn signing_time() -> SystemTime {
     SystemTime::now()
 }
@@ -200,11 +186,7 @@ fn judge(status: StatusCode, body: &str) -> Result<Seen, (ErrorKind, String)> {
     match (status, code) {
         (StatusCode::FORBIDDEN, Some("AccessDenied")) => {
             let explicit = message.is_some_and(|text| text.contains("explicit deny"));
-            Ok(if explicit {
-                Seen::ExplicitDeny
-            } else {
-                Seen::Denied
-            })
+            Ok(if explicit { Seen::ExplicitDeny } else { Seen::Denied })
         }
         (StatusCode::NOT_FOUND, Some("NoSuchBucket")) => Ok(Seen::NoBucket),
         _ => Err((
@@ -299,10 +281,7 @@ mod tests {
         #[case] expected: &str,
     ) {
         let endpoint: Option<Url> = endpoint.map(|url| url.parse().unwrap());
-        assert_eq!(
-            address(endpoint.as_ref(), partition, "eu-west-1", bucket),
-            expected
-        );
+        assert_eq!(address(endpoint.as_ref(), partition, "eu-west-1", bucket), expected);
     }
 
     #[test]
@@ -313,11 +292,6 @@ mod tests {
         let request = signed(&url, "eu-west-1", &credentials).unwrap();
         assert_eq!(request.url().as_str(), url);
         assert_eq!(request.headers()["x-amz-security-token"], "token");
-        assert!(
-            !request.headers()["authorization"]
-                .to_str()
-                .unwrap()
-                .contains("shh")
-        );
+        assert!(!request.headers()["authorization"].to_str().unwrap().contains("shh"));
     }
 }

@@ -40,9 +40,9 @@ impl Ending {
     pub(crate) fn of(spec: &GrantSpec, now: Timestamp) -> Self {
         match spec.credentials_until {
             None => Self::NothingIssued,
-            Some(until) if now.duration_since(until) >= MARGIN => Self::Lapsed {
-                at: until.min(spec.deadline),
-            },
+            Some(until) if now.duration_since(until) >= MARGIN => {
+                Self::Lapsed { at: until.min(spec.deadline) }
+            }
             Some(_) if now >= spec.deadline => Self::Deadline,
             Some(_) => Self::Early,
         }
@@ -93,16 +93,10 @@ pub(crate) async fn look_until_closed(
         let last = Instant::now() + pause > give_up;
         match seen {
             Seen::ExplicitDeny | Seen::NoBucket => {
-                return Ok(Look {
-                    seen,
-                    at: clock.now(),
-                });
+                return Ok(Look { seen, at: clock.now() });
             }
             Seen::Denied if last => {
-                return Ok(Look {
-                    seen,
-                    at: clock.now(),
-                });
+                return Ok(Look { seen, at: clock.now() });
             }
             Seen::Allowed if last => return Err(still_open(access)),
             Seen::Denied | Seen::Allowed => {}
@@ -127,12 +121,7 @@ pub(crate) fn finding(
     sessions_ended: u32,
     summary: impl Into<String>,
 ) -> Finding {
-    Finding {
-        checked_at,
-        closed_at,
-        sessions_ended,
-        summary: summary.into(),
-    }
+    Finding { checked_at, closed_at, sessions_ended, summary: summary.into() }
 }
 
 #[cfg(test)]
@@ -158,10 +147,7 @@ mod tests {
     #[case::lapsed_early(Some("12:15:00"), "12:20:00", Ending::Lapsed { at: at("12:15:00") })]
     #[case::within_the_margin(Some("12:15:00"), "12:19:59", Ending::Early)]
     fn ways(#[case] until: Option<&str>, #[case] now: &str, #[case] expected: Ending) {
-        let spec = GrantSpec {
-            credentials_until: until.map(at),
-            ..spec("read-only", "reports")
-        };
+        let spec = GrantSpec { credentials_until: until.map(at), ..spec("read-only", "reports") };
         assert_eq!(Ending::of(&spec, at(now)), expected);
     }
 }

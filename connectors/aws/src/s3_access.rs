@@ -41,16 +41,10 @@ impl S3Access {
             }
         };
         match broken_rule(&spec.native) {
-            None => Ok(Self {
-                bucket: spec.native.clone(),
-                level,
-            }),
+            None => Ok(Self { bucket: spec.native.clone(), level }),
             Some(rule) => {
                 let name: String = spec.native.chars().take(80).collect();
-                Err(invalid(
-                    spec,
-                    format!("'{name}' is not a bucket's name: {rule}"),
-                ))
+                Err(invalid(spec, format!("'{name}' is not a bucket's name: {rule}")))
             }
         }
     }
@@ -64,11 +58,9 @@ impl S3Access {
     pub(crate) fn bucket_actions(&self) -> &'static [&'static str] {
         match self.level {
             Level::ReadOnly => &["s3:ListBucket", "s3:GetBucketLocation"],
-            Level::ReadWrite => &[
-                "s3:ListBucket",
-                "s3:GetBucketLocation",
-                "s3:ListBucketMultipartUploads",
-            ],
+            Level::ReadWrite => {
+                &["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
+            }
         }
     }
 
@@ -100,17 +92,13 @@ fn broken_rule(name: &str) -> Option<&'static str> {
     if !(3..=63).contains(&bytes.len()) {
         return Some("it has 3 to 63 characters");
     }
-    if !bytes
-        .iter()
-        .all(|b| alphanumeric(b) || matches!(b, b'.' | b'-'))
-    {
+    if !bytes.iter().all(|b| alphanumeric(b) || matches!(b, b'.' | b'-')) {
         return Some("use a-z, 0-9, dots and hyphens");
     }
     if !bytes.first().is_some_and(alphanumeric) || !bytes.last().is_some_and(alphanumeric) {
         return Some("it begins and ends with a letter or digit");
     }
-    name.contains("..")
-        .then_some("two dots don't follow each other")
+    name.contains("..").then_some("two dots don't follow each other")
 }
 
 #[cfg(test)]
@@ -156,10 +144,7 @@ pub(crate) mod tests {
     #[case("my.bucket-1")]
     #[case(&"x".repeat(63))]
     fn legal_names(#[case] name: &str) {
-        assert_eq!(
-            S3Access::of(&spec("read-only", name)).unwrap().bucket(),
-            name
-        );
+        assert_eq!(S3Access::of(&spec("read-only", name)).unwrap().bucket(), name);
     }
 
     #[rstest]
@@ -182,17 +167,9 @@ pub(crate) mod tests {
     fn refuses_what_it_does_not_know() {
         let error = S3Access::of(&spec("select", "reports")).unwrap_err();
         assert!(
-            error
-                .chain()
-                .ends_with("'select' is not one of the permissions read-only, read-write")
+            error.chain().ends_with("'select' is not one of the permissions read-only, read-write")
         );
-        let database = GrantSpec {
-            kind: ResourceKind::Postgres,
-            ..spec("read-only", "reports")
-        };
-        assert_eq!(
-            S3Access::of(&database).unwrap_err().kind(),
-            ErrorKind::Invalid
-        );
+        let database = GrantSpec { kind: ResourceKind::Postgres, ..spec("read-only", "reports") };
+        assert_eq!(S3Access::of(&database).unwrap_err().kind(), ErrorKind::Invalid);
     }
 }

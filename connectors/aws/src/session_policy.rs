@@ -111,11 +111,7 @@ mod tests {
     fn writing_one_bucket() {
         let written: Value =
             serde_json::from_str(&policy("read-write", "reports", Partition::Commercial)).unwrap();
-        let bucket = [
-            "s3:ListBucket",
-            "s3:GetBucketLocation",
-            "s3:ListBucketMultipartUploads",
-        ];
+        let bucket = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"];
         let objects = [
             "s3:GetObject",
             "s3:GetObjectVersion",

@@ -81,13 +81,9 @@ impl Sessions {
             .set_policy(ask.policy)
             .duration_seconds(i32::try_from(ask.seconds).unwrap_or(i32::MAX));
         for (key, value) in ask.tags {
-            let tag = Tag::builder()
-                .key(key)
-                .value(value)
-                .build()
-                .map_err(|error| {
-                    ConnectorError::new(ErrorKind::Invalid, &doing).because(error.to_string())
-                })?;
+            let tag = Tag::builder().key(key).value(value).build().map_err(|error| {
+                ConnectorError::new(ErrorKind::Invalid, &doing).because(error.to_string())
+            })?;
             call = call.tags(tag).transitive_tag_keys(key);
         }
         let answer = call.send().await.map_err(|error| failed(&doing, &error))?;
@@ -113,9 +109,7 @@ fn session(credentials: &StsCredentials) -> Option<Session> {
 
 fn warn_when_nearly_full(role: &RoleArn, session: &str, answer: &AssumeRoleOutput) {
     #[allow(deprecated, reason = "it is all that older doubles of STS tell")]
-    let percent = answer
-        .session_token_utilization
-        .max(answer.packed_policy_size);
+    let percent = answer.session_token_utilization.max(answer.packed_policy_size);
     if let Some(percent) = percent.filter(|percent| *percent >= NEARLY_FULL) {
         warn!(
             aws.role = %role, aws.session = session, aws.token_percent = percent,

@@ -39,9 +39,7 @@ impl AwsSettings {
         let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if !(1..=40).contains(&self.region.len()) || !self.region.bytes().all(letters) {
             let region: String = self.region.chars().take(80).collect();
-            return Some(format!(
-                "region: '{region}' is no region; write one such as eu-west-1"
-            ));
+            return Some(format!("region: '{region}' is no region; write one such as eu-west-1"));
         }
         if let Some(own) = &self.assume_role {
             let ceiling = &self.ceiling_role;
@@ -73,9 +71,7 @@ mod tests {
         AwsSettings {
             integration: "prod".parse().unwrap(),
             region: region.to_owned(),
-            ceiling_role: "arn:aws:iam::123456789012:role/ebbgate/ceiling"
-                .parse()
-                .unwrap(),
+            ceiling_role: "arn:aws:iam::123456789012:role/ebbgate/ceiling".parse().unwrap(),
             assume_role: own.map(|arn| arn.parse().unwrap()),
             endpoint: endpoint.map(|url| url.parse().unwrap()),
         }
@@ -83,11 +79,7 @@ mod tests {
 
     #[rstest]
     #[case("eu-west-1", None, None)]
-    #[case(
-        "us-gov-east-1",
-        Some("arn:aws:iam::123456789012:role/ebbgate-connector"),
-        None
-    )]
+    #[case("us-gov-east-1", Some("arn:aws:iam::123456789012:role/ebbgate-connector"), None)]
     #[case("eu-west-1", None, Some("http://127.0.0.1:4566"))]
     #[case("eu-west-1", None, Some("https://localhost/"))]
     fn usable(#[case] region: &str, #[case] own: Option<&str>, #[case] endpoint: Option<&str>) {
@@ -97,31 +89,11 @@ mod tests {
     #[rstest]
     #[case("", None, None, "region: '' is no region")]
     #[case("evil.example.com/", None, None, "is no region")]
-    #[case(
-        "eu-west-1",
-        Some("arn:aws:iam::999999999999:role/x"),
-        None,
-        "of another account"
-    )]
-    #[case(
-        "eu-west-1",
-        Some("arn:aws-cn:iam::123456789012:role/x"),
-        None,
-        "of another account"
-    )]
+    #[case("eu-west-1", Some("arn:aws:iam::999999999999:role/x"), None, "of another account")]
+    #[case("eu-west-1", Some("arn:aws-cn:iam::123456789012:role/x"), None, "of another account")]
     #[case("eu-west-1", None, Some("ftp://127.0.0.1"), "endpoint: write it as")]
-    #[case(
-        "eu-west-1",
-        None,
-        Some("http://127.0.0.1/path"),
-        "endpoint: write it as"
-    )]
-    #[case(
-        "eu-west-1",
-        None,
-        Some("http://user@127.0.0.1"),
-        "endpoint: write it as"
-    )]
+    #[case("eu-west-1", None, Some("http://127.0.0.1/path"), "endpoint: write it as")]
+    #[case("eu-west-1", None, Some("http://user@127.0.0.1"), "endpoint: write it as")]
     fn unusable(
         #[case] region: &str,
         #[case] own: Option<&str>,

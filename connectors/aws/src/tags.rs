@@ -13,12 +13,7 @@ pub(crate) fn session_tags(spec: &GrantSpec) -> Vec<(&'static str, String)> {
         ("ebbgate:grant", spec.grant.to_string()),
         ("ebbgate:flow", value(spec.flow.as_str())),
     ];
-    if let Some(ticket) = spec
-        .ticket
-        .as_deref()
-        .map(value)
-        .filter(|ticket| !ticket.is_empty())
-    {
+    if let Some(ticket) = spec.ticket.as_deref().map(value).filter(|ticket| !ticket.is_empty()) {
         tags.push(("ebbgate:ticket", ticket));
     }
     tags
@@ -28,13 +23,7 @@ pub(crate) fn session_tags(spec: &GrantSpec) -> Vec<(&'static str, String)> {
 /// beyond ASCII would be taken, but not all that Rust calls letters.
 fn value(text: &str) -> String {
     text.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c) { c } else { '_' })
         .take(LONGEST_VALUE)
         .collect()
 }
@@ -50,28 +39,19 @@ mod tests {
     fn a_ticket_is_tagged_only_when_there_is_one() {
         let mut spec = spec("read-only", "reports");
         let grant_and_flow = [
-            (
-                "ebbgate:grant",
-                "grt_0192f0c1e0007000800000000000000a".to_owned(),
-            ),
+            ("ebbgate:grant", "grt_0192f0c1e0007000800000000000000a".to_owned()),
             ("ebbgate:flow", "data-reports".to_owned()),
         ];
         assert_eq!(session_tags(&spec), grant_and_flow);
         spec.ticket = Some(String::new());
         assert_eq!(session_tags(&spec), grant_and_flow);
         spec.ticket = Some("OPS-123".to_owned());
-        assert_eq!(
-            session_tags(&spec)[2],
-            ("ebbgate:ticket", "OPS-123".to_owned())
-        );
+        assert_eq!(session_tags(&spec)[2], ("ebbgate:ticket", "OPS-123".to_owned()));
     }
 
     #[rstest]
     #[case("OPS-1, see #5", "OPS-1_ see _5")]
-    #[case(
-        "https://tickets.example.com/1?x=2",
-        "https://tickets.example.com/1_x=2"
-    )]
+    #[case("https://tickets.example.com/1?x=2", "https://tickets.example.com/1_x=2")]
     #[case("fällig\n", "f_llig_")]
     #[case(&"x".repeat(300), &"x".repeat(256))]
     fn what_aws_refuses_is_replaced(#[case] ticket: &str, #[case] expected: &str) {

@@ -74,7 +74,7 @@ async fn nothing_that_was_handed_out_rests_anywhere() -> Result<()> {
     // That the search looks at the right files: the grant's id, no secret, is in all of them.
     let marker = ebbgate_tests::secrets::HandedOut::default();
     marker.note("the grant's id", grant);
-    for place in [world.broker.store(), world.broker.log(), world.agent.dir(), world.agent.log()] {
+    for place in [world.broker.data(), world.broker.log(), world.agent.dir(), world.agent.log()] {
         let found = marker.found_in(&[&place])?;
         assert!(!found.is_empty(), "{} tells nothing of the grant", place.display());
     }

@@ -29,7 +29,9 @@ async fn a_teardown_is_retried_until_the_target_is_back() -> Result<()> {
     assert_eq!(stuck["state"], "revoking", "{stuck}");
     assert!(stuck["last_error"].is_string() && stuck["next_attempt_at"].is_string(), "{stuck}");
     let metrics = world.broker.api()?.get("/metrics").await?.status(200)?;
-    assert!(metrics.as_str().unwrap_or_default().contains("stuck"), "no metric tells of it");
+    let metrics = metrics.as_str().unwrap_or_default();
+    let counted = "ebbgate_teardown_failures_total{integration=\"orders\"} ";
+    assert!(metrics.contains(counted), "no metric tells of it: {metrics}");
 
     world.orders_mut()?.resume()?;
     let over = world.grant_in_state(shop, "revoked").await?;

@@ -33,20 +33,9 @@ async fn aws_itself_ends_a_grant_at_its_deadline() {
     let finding = connector.revoke(&grant, &account).await.unwrap();
     assert_eq!(finding.closed_at, grant.deadline);
     assert!(finding.checked_at >= grant.deadline);
-    assert!(
-        finding.summary.contains("since its deadline"),
-        "{}",
-        finding.summary
-    );
-    assert!(
-        finding.summary.ends_with("explicit deny"),
-        "{}",
-        finding.summary
-    );
-    assert!(
-        account.inline_policies().await.is_empty(),
-        "no write to IAM was needed"
-    );
+    assert!(finding.summary.contains("since its deadline"), "{}", finding.summary);
+    assert!(finding.summary.ends_with("explicit deny"), "{}", finding.summary);
+    assert!(account.inline_policies().await.is_empty(), "no write to IAM was needed");
 }
 
 #[tokio::test]
@@ -64,11 +53,7 @@ async fn an_early_end_kills_one_session_and_leaves_its_neighbour() {
     assert!(before <= finding.closed_at && finding.closed_at <= finding.checked_at);
     assert!(finding.closed_at < anas.deadline);
     assert_eq!(finding.sessions_ended, 1);
-    assert!(
-        finding.summary.ends_with("explicit deny"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.ends_with("explicit deny"), "{}", finding.summary);
     for session in [&ana, &ana_again] {
         assert_eq!(session.get("reports/a.csv").await, Answer::denied());
         assert_eq!(session.list("reports").await, Answer::denied());
@@ -110,10 +95,7 @@ async fn an_early_end_counts_only_when_it_is_in_force() {
 
     let probes = account.calls("ListObjectsV2").await;
     let (last, before) = probes.split_last().unwrap();
-    assert!(
-        before.iter().all(|probe| probe["outcome"] == "allowed"),
-        "{before:?}"
-    );
+    assert!(before.iter().all(|probe| probe["outcome"] == "allowed"), "{before:?}");
     assert_eq!(last["outcome"], "denied");
     assert_eq!(last["session_name"], grant.grant.to_string());
 }
@@ -166,15 +148,8 @@ async fn what_sts_has_let_expire_needs_no_look() {
     account.advance(1_800 + 310).await;
     account.faults(json!({"down": true})).await;
     let finding = connector.revoke(&grant, &account).await.unwrap();
-    assert_eq!(
-        finding.closed_at,
-        grant.credentials_until.unwrap().min(grant.deadline)
-    );
-    assert!(
-        finding.summary.contains("STS has let"),
-        "{}",
-        finding.summary
-    );
+    assert_eq!(finding.closed_at, grant.credentials_until.unwrap().min(grant.deadline));
+    assert!(finding.summary.contains("STS has let"), "{}", finding.summary);
 }
 
 #[tokio::test]
@@ -186,13 +161,7 @@ async fn a_bucket_that_is_gone_is_closed() {
     account.credentials(&connector, &mut grant).await;
     account.faults(json!({"propagation_ms": AN_HOUR})).await;
     let finding = connector.revoke(&grant, &account).await.unwrap();
-    assert!(
-        finding
-            .summary
-            .ends_with("the bucket does not exist any more"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.ends_with("the bucket does not exist any more"), "{}", finding.summary);
 }
 
 #[tokio::test]
@@ -207,11 +176,7 @@ async fn a_role_that_is_gone_has_taken_its_sessions_along() {
     assert_ne!(ana.get("reports/a.csv").await, Answer::Done);
 
     let finding = connector.revoke(&early, &account).await.unwrap();
-    assert!(
-        finding.summary.contains("does not exist any more"),
-        "{}",
-        finding.summary
-    );
+    assert!(finding.summary.contains("does not exist any more"), "{}", finding.summary);
     account.advance(60).await;
     let finding = connector.revoke(&late, &account).await.unwrap();
     assert_eq!(finding.closed_at, late.deadline);
@@ -226,11 +191,7 @@ async fn a_role_that_was_made_anew_is_denied_on_like_the_first() {
     account.credentials(&connector, &mut first).await;
     connector.revoke(&first, &account).await.unwrap();
     let denies = account.inline_policies().await;
-    let delete = account
-        .iam
-        .delete_role_policy()
-        .role_name("ceiling")
-        .policy_name(&denies[0]);
+    let delete = account.iam.delete_role_policy().role_name("ceiling").policy_name(&denies[0]);
     delete.send().await.unwrap();
     account.delete_ceiling().await;
     account.make_ceiling(43_200).await;
@@ -249,9 +210,7 @@ async fn denies_go_when_nothing_is_left_that_they_are_for() {
     let foreign = json!({"Version": "2012-10-17", "Statement": {
         "Effect": "Deny", "Action": "s3:DeleteBucket", "Resource": "*",
     }});
-    account
-        .put_inline("ceiling", "ebbgate-deny-somebody-elses", &foreign)
-        .await;
+    account.put_inline("ceiling", "ebbgate-deny-somebody-elses", &foreign).await;
     let mut short = account.grant(1, "read-only", 1_800);
     let mut long = account.grant(2, "read-only", 7_200);
     for grant in [&mut short, &mut long] {
@@ -268,18 +227,11 @@ async fn denies_go_when_nothing_is_left_that_they_are_for() {
     connector.prune(account.now()).await.unwrap();
     let left = account.inline_policies().await;
     assert_eq!(left.len(), 2, "{left:?}");
-    assert!(
-        left.iter()
-            .any(|name| name.contains(&long.grant.to_string())),
-        "{left:?}"
-    );
+    assert!(left.iter().any(|name| name.contains(&long.grant.to_string())), "{left:?}");
 
     account.advance(7_200).await;
     connector.prune(account.now()).await.unwrap();
-    assert_eq!(
-        account.inline_policies().await,
-        ["ebbgate-deny-somebody-elses"]
-    );
+    assert_eq!(account.inline_policies().await, ["ebbgate-deny-somebody-elses"]);
 }
 
 /// A broker without a memory, as after a crash, clears away what another one wrote.

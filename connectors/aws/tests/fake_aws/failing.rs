@@ -13,19 +13,12 @@ async fn a_throttled_call_is_made_again_and_then_given_up_as_throttled() {
     let account = Account::start().await;
     let connector = account.connector();
     let mut grant = account.grant(1, "read-only", 1_800);
-    account
-        .faults(json!({"throttle_next": 2, "action": "AssumeRole"}))
-        .await;
+    account.faults(json!({"throttle_next": 2, "action": "AssumeRole"})).await;
     account.credentials(&connector, &mut grant).await;
 
-    account
-        .faults(json!({"throttle_next": 50, "action": "AssumeRole"}))
-        .await;
+    account.faults(json!({"throttle_next": 50, "action": "AssumeRole"})).await;
     let wish = CredentialWish::Issue;
-    let error = connector
-        .credential(&grant, wish, account.now())
-        .await
-        .unwrap_err();
+    let error = connector.credential(&grant, wish, account.now()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Throttled);
     assert!(error.chain().contains("Rate exceeded"), "{}", error.chain());
 }
@@ -36,9 +29,7 @@ async fn a_busy_s3_is_no_proof_of_anything() {
     let connector = account.connector();
     let mut grant = account.grant(1, "read-only", 1_800);
     account.credentials(&connector, &mut grant).await;
-    account
-        .faults(json!({"throttle_next": 1, "action": "ListObjectsV2"}))
-        .await;
+    account.faults(json!({"throttle_next": 1, "action": "ListObjectsV2"})).await;
     let error = connector.revoke(&grant, &account).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Throttled);
     connector.revoke(&grant, &account).await.unwrap();
@@ -51,9 +42,7 @@ async fn a_lost_answer_is_asked_for_again() {
     let connector = account.connector();
     let mut grant = account.grant(1, "read-only", 1_800);
     let ana = account.person(&connector, &mut grant).await;
-    account
-        .faults(json!({"lose_answer_next": 1, "action": "PutRolePolicy"}))
-        .await;
+    account.faults(json!({"lose_answer_next": 1, "action": "PutRolePolicy"})).await;
     connector.revoke(&grant, &account).await.unwrap();
     assert_eq!(ana.get("reports/a.csv").await, Answer::denied());
     assert_eq!(account.inline_policies().await.len(), 1);
@@ -105,17 +94,11 @@ async fn a_role_that_does_not_trust_the_broker_is_told_as_aws_tells_it() {
         "Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole",
     }});
     let update = account.iam.update_assume_role_policy().role_name("ceiling");
-    update
-        .policy_document(nobody.to_string())
-        .send()
-        .await
-        .unwrap();
+    update.policy_document(nobody.to_string()).send().await.unwrap();
     let error = connector.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(
-        error
-            .chain()
-            .contains("is not authorized to perform: sts:AssumeRole"),
+        error.chain().contains("is not authorized to perform: sts:AssumeRole"),
         "{}",
         error.chain()
     );
@@ -130,17 +113,11 @@ async fn a_role_that_does_not_trust_the_broker_is_told_as_aws_tells_it() {
 async fn the_wrong_account_is_told_before_anything_is_written() {
     let account = Account::start().await;
     let connector = account.connector_with(|settings| {
-        settings.ceiling_role = "arn:aws:iam::999999999999:role/ebbgate/ceiling"
-            .parse()
-            .unwrap();
+        settings.ceiling_role = "arn:aws:iam::999999999999:role/ebbgate/ceiling".parse().unwrap();
     });
     let error = connector.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(
-        error.chain().contains("set assume_role in the settings"),
-        "{}",
-        error.chain()
-    );
+    assert!(error.chain().contains("set assume_role in the settings"), "{}", error.chain());
 }
 
 /// A missing role in some other account must not pass for a deleted one.
@@ -162,13 +139,7 @@ async fn a_ceiling_role_that_was_never_made_is_named() {
     account.delete_ceiling().await;
     let error = account.connector().check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(
-        error
-            .chain()
-            .contains("correct ceiling_role in the settings"),
-        "{}",
-        error.chain()
-    );
+    assert!(error.chain().contains("correct ceiling_role in the settings"), "{}", error.chain());
 }
 
 /// A policy of so many characters.
@@ -190,19 +161,13 @@ async fn full_of_denies_that_are_needed_it_says_so_and_makes_room_when_it_can() 
     account.credentials(&connector, &mut first).await;
     connector.revoke(&first, &account).await.unwrap();
     // Room for the first deny, and not for one more.
-    account
-        .put_inline("ceiling", "rights", &filler(9_950))
-        .await;
+    account.put_inline("ceiling", "rights", &filler(9_950)).await;
 
     let mut second = account.grant(2, "read-only", 7_200);
     let ana = account.person(&connector, &mut second).await;
     let error = connector.revoke(&second, &account).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(
-        error.chain().contains("deny space is full"),
-        "{}",
-        error.chain()
-    );
+    assert!(error.chain().contains("deny space is full"), "{}", error.chain());
     assert_eq!(ana.get("reports/a.csv").await, Answer::Done);
 
     account.advance(900 + 610).await;

@@ -48,11 +48,7 @@ impl Person {
     }
 
     pub(crate) fn with_keys(endpoint: &str, credentials: Credentials) -> Self {
-        Self {
-            endpoint: endpoint.to_owned(),
-            credentials,
-            http: reqwest::Client::new(),
-        }
+        Self { endpoint: endpoint.to_owned(), credentials, http: reqwest::Client::new() }
     }
 
     /// Lists a bucket.
@@ -106,10 +102,7 @@ impl Person {
         self.send("s3", method, path, body, &[]).await
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a signature is judged by the real time"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a signature is judged by the real time")]
     async fn send(
         &self,
         service: &str,
@@ -144,18 +137,12 @@ impl Person {
         }
         let mut request = request.body(body.to_owned()).unwrap();
         instructions.apply_to_request_http1x(&mut request);
-        let answer = self
-            .http
-            .execute(request.try_into().unwrap())
-            .await
-            .unwrap();
+        let answer = self.http.execute(request.try_into().unwrap()).await.unwrap();
         if answer.status().is_success() {
             return Answer::Done;
         }
         let text = answer.text().await.unwrap();
-        let code = text
-            .split_once("<Code>")
-            .and_then(|(_, rest)| rest.split_once("</Code>"));
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         Answer::Refused(code.expect(&text).0.to_owned())
     }
 }

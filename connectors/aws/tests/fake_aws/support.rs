@@ -93,13 +93,8 @@ fn program() -> PathBuf {
     BUILT.get_or_init(|| {
         if !program.exists() {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let built = Command::new(cargo)
-                .args(["build", "-p", "ebbgate-fake-aws"])
-                .status();
-            assert!(
-                built.unwrap().success(),
-                "the double of AWS could not be built"
-            );
+            let built = Command::new(cargo).args(["build", "-p", "ebbgate-fake-aws"]).status();
+            assert!(built.unwrap().success(), "the double of AWS could not be built");
         }
     });
     program
@@ -126,14 +121,8 @@ impl Account {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let endpoint = line
-            .trim()
-            .strip_prefix("listening on ")
-            .expect(&line)
-            .to_owned();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let endpoint = line.trim().strip_prefix("listening on ").expect(&line).to_owned();
         let root = Credentials::from_keys(ROOT_KEY, ROOT_SECRET, None);
         let iam = aws_sdk_iam::Client::new(&sdk(&endpoint, root));
         let mut account = Self {
@@ -148,10 +137,7 @@ impl Account {
         account.make_broker().await;
         for bucket in ["reports", "payroll"] {
             assert_eq!(account.root().put(bucket, "").await, Answer::Done);
-            assert_eq!(
-                account.root().put(&format!("{bucket}/a.csv"), "1,2").await,
-                Answer::Done
-            );
+            assert_eq!(account.root().put(&format!("{bucket}/a.csv"), "1,2").await, Answer::Done);
         }
         account
     }
@@ -161,37 +147,22 @@ impl Account {
             "Effect": "Allow", "Action": ["s3:*", "sts:AssumeRole"], "Resource": "*",
         }});
         let made = self.iam.create_policy().policy_name("ceiling-rights");
-        let made = made
-            .policy_document(rights.to_string())
-            .send()
-            .await
-            .unwrap();
+        let made = made.policy_document(rights.to_string()).send().await.unwrap();
         let rights = made.policy.unwrap().arn.unwrap();
         assert_eq!(rights, CEILING_RIGHTS);
         for name in ["ebbgate-connector", "elsewhere"] {
             let role = self.iam.create_role().role_name(name);
-            role.assume_role_policy_document(trust())
-                .send()
-                .await
-                .unwrap();
+            role.assume_role_policy_document(trust()).send().await.unwrap();
         }
         self.make_ceiling(43_200).await;
-        self.put_inline("ebbgate-connector", "broker", &broker_rights())
-            .await;
+        self.put_inline("ebbgate-connector", "broker", &broker_rights()).await;
     }
 
     /// Makes the ceiling role, whose sessions may last so many seconds.
     pub(crate) async fn make_ceiling(&self, longest_session: i32) {
-        let role = self
-            .iam
-            .create_role()
-            .path("/ebbgate/")
-            .role_name("ceiling");
+        let role = self.iam.create_role().path("/ebbgate/").role_name("ceiling");
         let role = role.max_session_duration(longest_session);
-        role.assume_role_policy_document(trust())
-            .send()
-            .await
-            .unwrap();
+        role.assume_role_policy_document(trust()).send().await.unwrap();
         let attach = self.iam.attach_role_policy().role_name("ceiling");
         attach.policy_arn(CEILING_RIGHTS).send().await.unwrap();
     }
@@ -200,37 +171,14 @@ impl Account {
     pub(crate) async fn delete_ceiling(&self) {
         let detach = self.iam.detach_role_policy().role_name("ceiling");
         detach.policy_arn(CEILING_RIGHTS).send().await.unwrap();
-        self.iam
-            .delete_role()
-            .role_name("ceiling")
-            .send()
-            .await
-            .unwrap();
+        self.iam.delete_role().role_name("ceiling").send().await.unwrap();
     }
 
     async fn make_broker(&mut self) {
-        self.iam
-            .create_user()
-            .user_name("broker")
-            .send()
-            .await
-            .unwrap();
-        let put = self
-            .iam
-            .put_user_policy()
-            .user_name("broker")
-            .policy_name("broker");
-        put.policy_document(broker_rights().to_string())
-            .send()
-            .await
-            .unwrap();
-        let key = self
-            .iam
-            .create_access_key()
-            .user_name("broker")
-            .send()
-            .await
-            .unwrap();
+        self.iam.create_user().user_name("broker").send().await.unwrap();
+        let put = self.iam.put_user_policy().user_name("broker").policy_name("broker");
+        put.policy_document(broker_rights().to_string()).send().await.unwrap();
+        let key = self.iam.create_access_key().user_name("broker").send().await.unwrap();
         let key = key.access_key.unwrap();
         self.broker = Credentials::from_keys(key.access_key_id, key.secret_access_key, None);
     }
@@ -238,20 +186,13 @@ impl Account {
     /// Puts an inline policy on a role.
     pub(crate) async fn put_inline(&self, role: &str, name: &str, policy: &Value) {
         let put = self.iam.put_role_policy().role_name(role).policy_name(name);
-        put.policy_document(policy.to_string())
-            .send()
-            .await
-            .unwrap();
+        put.policy_document(policy.to_string()).send().await.unwrap();
     }
 
     /// Takes the ceiling role's rights away, and gives it those instead.
     pub(crate) async fn replace_rights(&self, actions: &[&str]) {
         let arn = "arn:aws:iam::123456789012:policy/ceiling-rights";
-        let detach = self
-            .iam
-            .detach_role_policy()
-            .role_name("ceiling")
-            .policy_arn(arn);
+        let detach = self.iam.detach_role_policy().role_name("ceiling").policy_arn(arn);
         detach.send().await.unwrap();
         let statement = json!({"Effect": "Allow", "Action": actions, "Resource": "*"});
         let rights = json!({"Version": "2012-10-17", "Statement": statement});
@@ -260,13 +201,7 @@ impl Account {
 
     /// The names of the ceiling role's inline policies.
     pub(crate) async fn inline_policies(&self) -> Vec<String> {
-        let list = self
-            .iam
-            .list_role_policies()
-            .role_name("ceiling")
-            .send()
-            .await
-            .unwrap();
+        let list = self.iam.list_role_policies().role_name("ceiling").send().await.unwrap();
         list.policy_names
     }
 
@@ -284,11 +219,7 @@ impl Account {
             endpoint: Some(self.endpoint.parse().unwrap()),
         };
         change(&mut settings);
-        AwsConnector::new(
-            settings,
-            &sdk("http://not.used.invalid", self.broker.clone()),
-        )
-        .unwrap()
+        AwsConnector::new(settings, &sdk("http://not.used.invalid", self.broker.clone())).unwrap()
     }
 
     /// A grant that ends in so many seconds.
@@ -315,16 +246,10 @@ impl Account {
         connector: &AwsConnector,
         grant: &mut GrantSpec,
     ) -> AwsCredentials {
-        let seconds = connector
-            .credential_lifetime_seconds(grant, self.now())
-            .unwrap();
+        let seconds = connector.credential_lifetime_seconds(grant, self.now()).unwrap();
         let until = self.now() + SignedDuration::from_secs(seconds.into());
         grant.credentials_until = grant.credentials_until.max(Some(until));
-        match connector
-            .credential(grant, CredentialWish::Issue, self.now())
-            .await
-            .unwrap()
-        {
+        match connector.credential(grant, CredentialWish::Issue, self.now()).await.unwrap() {
             Credential::Aws(credentials) => credentials,
             Credential::Login { user } => panic!("a log-in as {user} on AWS"),
         }
@@ -337,16 +262,12 @@ impl Account {
 
     /// Somebody who may do everything.
     pub(crate) fn root(&self) -> Person {
-        Person::with_keys(
-            &self.endpoint,
-            Credentials::from_keys(ROOT_KEY, ROOT_SECRET, None),
-        )
+        Person::with_keys(&self.endpoint, Credentials::from_keys(ROOT_KEY, ROOT_SECRET, None))
     }
 
     /// Moves the double's clock and the tests' on.
     pub(crate) async fn advance(&self, seconds: i64) {
-        self.control("clock", &json!({"advance_seconds": seconds}))
-            .await;
+        self.control("clock", &json!({"advance_seconds": seconds})).await;
         self.offset_seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
@@ -359,29 +280,14 @@ impl Account {
         let url = format!("{}/_fake/{what}", self.endpoint);
         let answer = self.http.post(url).json(body).send().await.unwrap();
         let status = answer.status();
-        assert!(
-            status.is_success(),
-            "{status}: {}",
-            answer.text().await.unwrap()
-        );
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
     }
 
     /// The calls of an operation, oldest first.
     pub(crate) async fn calls(&self, action: &str) -> Vec<Value> {
         let url = format!("{}/_fake/calls", self.endpoint);
-        let calls: Vec<Value> = self
-            .http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        calls
-            .into_iter()
-            .filter(|call| call["action"] == action)
-            .collect()
+        let calls: Vec<Value> = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        calls.into_iter().filter(|call| call["action"] == action).collect()
     }
 
     /// Waits until there were so many calls of an operation.

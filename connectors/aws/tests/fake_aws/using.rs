@@ -28,18 +28,10 @@ async fn the_broker_has_what_it_needs() {
 async fn provisioning_touches_nothing() {
     let account = Account::start().await;
     let grant = account.grant(1, "read-only", 1_800);
-    account
-        .connector()
-        .provision(&grant, grant.deadline)
-        .await
-        .unwrap();
+    account.connector().provision(&grant, grant.deadline).await.unwrap();
     let mut nonsense = grant;
     nonsense.native = "reports*".to_owned();
-    let error = account
-        .connector()
-        .provision(&nonsense, nonsense.deadline)
-        .await
-        .unwrap_err();
+    let error = account.connector().provision(&nonsense, nonsense.deadline).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(account.calls("AssumeRole").await.is_empty());
 }
@@ -107,15 +99,8 @@ async fn a_session_goes_on_to_no_other_role() {
         "Principal": {"AWS": format!("arn:aws:sts::123456789012:assumed-role/ceiling/{}", grant.grant)},
         "Action": ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
     }});
-    let update = account
-        .iam
-        .update_assume_role_policy()
-        .role_name("elsewhere");
-    update
-        .policy_document(trust_ana.to_string())
-        .send()
-        .await
-        .unwrap();
+    let update = account.iam.update_assume_role_policy().role_name("elsewhere");
+    update.policy_document(trust_ana.to_string()).send().await.unwrap();
     assert_eq!(ana.assume(OTHER_ROLE).await, Answer::denied());
 }
 
@@ -162,10 +147,7 @@ async fn made_between<T>(
 ) -> (T, RangeInclusive<Timestamp>) {
     let first = account.now() + SignedDuration::from_secs(seconds - 1);
     let made = make.await;
-    (
-        made,
-        first..=account.now() + SignedDuration::from_secs(seconds),
-    )
+    (made, first..=account.now() + SignedDuration::from_secs(seconds))
 }
 
 #[tokio::test]
@@ -199,10 +181,7 @@ async fn a_broker_with_a_role_of_its_own_asks_for_an_hour_at_most() {
     let make = account.credentials(&connector, &mut grant);
     let (issued, ends) = made_between(&account, 3_600, make).await;
     assert!(ends.contains(&issued.expires_at), "{issued:?} {ends:?}");
-    assert_eq!(
-        connector.credential_lifetime_seconds(&grant, account.now()),
-        Some(3_600)
-    );
+    assert_eq!(connector.credential_lifetime_seconds(&grant, account.now()), Some(3_600));
 
     let ana = Person::new(&account.endpoint, &issued);
     connector.revoke(&grant, &account).await.unwrap();
@@ -219,16 +198,9 @@ async fn the_roles_own_maximum_is_kept_even_when_it_is_lowered() {
     account.make_ceiling(7_200).await;
 
     let now = account.now();
-    let refused = connector
-        .credential(&grant, CredentialWish::Issue, now)
-        .await
-        .unwrap_err();
+    let refused = connector.credential(&grant, CredentialWish::Issue, now).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
-    assert!(
-        refused.chain().contains("MaxSessionDuration"),
-        "{}",
-        refused.chain()
-    );
+    assert!(refused.chain().contains("MaxSessionDuration"), "{}", refused.chain());
     let make = account.credentials(&connector, &mut grant);
     let (issued, ends) = made_between(&account, 7_200, make).await;
     assert!(ends.contains(&issued.expires_at), "{issued:?} {ends:?}");
@@ -243,9 +215,7 @@ async fn credentials_never_outlive_what_is_on_record() {
     grant.credentials_until = Some(account.now() + SignedDuration::from_secs(1_200));
     let make = connector.credential(&grant, CredentialWish::Issue, account.now());
     let (issued, ends) = made_between(&account, 1_200, make).await;
-    let Credential::Aws(issued) = issued.unwrap() else {
-        panic!("a log-in on AWS")
-    };
+    let Credential::Aws(issued) = issued.unwrap() else { panic!("a log-in on AWS") };
     assert!(ends.contains(&issued.sts_expires_at), "{issued:?} {ends:?}");
 }
 
@@ -255,15 +225,8 @@ async fn what_makes_no_sense_is_told_without_asking_aws() {
     let connector = account.connector();
     let grant = account.grant(1, "read-only", 60);
     let late = grant.deadline;
-    let error = connector
-        .credential(&grant, CredentialWish::Issue, late)
-        .await
-        .unwrap_err();
-    assert!(
-        error.chain().ends_with("the grant has ended"),
-        "{}",
-        error.chain()
-    );
+    let error = connector.credential(&grant, CredentialWish::Issue, late).await.unwrap_err();
+    assert!(error.chain().ends_with("the grant has ended"), "{}", error.chain());
     assert!(account.calls("AssumeRole").await.is_empty());
     assert!(connector.marked().await.unwrap().is_empty());
 }
