@@ -14,14 +14,8 @@ use crate::{
 pub(crate) fn run(filter: &[String]) -> Result<()> {
     let postgres = tools::postgres()?;
     let aws_cli = tools::aws_cli()?;
-    step(
-        "build",
-        cargo().args(["build", "--release", "--workspace", "--bins"]),
-    )?;
+    step("build", cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     let mut bench = ours("release", "ebbgate-bench");
-    bench
-        .env("EBBGATE_PG_BIN", postgres)
-        .env("EBBGATE_AWS_CLI", aws_cli)
-        .args(filter);
+    bench.env("EBBGATE_PG_BIN", postgres).env("EBBGATE_AWS_CLI", aws_cli).args(filter);
     step("bench", &mut bench)
 }

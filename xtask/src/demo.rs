@@ -16,8 +16,7 @@ pub(crate) fn run(keep: bool) -> Result<()> {
     let aws_cli = tools::aws_cli()?;
     step("build", cargo().args(["build", "--workspace", "--bins"]))?;
     let mut demo = ours("debug", "ebbgate-demo");
-    demo.env("EBBGATE_PG_BIN", postgres)
-        .env("EBBGATE_AWS_CLI", aws_cli);
+    demo.env("EBBGATE_PG_BIN", postgres).env("EBBGATE_AWS_CLI", aws_cli);
     if keep {
         demo.arg("--keep");
     }

@@ -15,22 +15,8 @@ pub(crate) fn run() -> Result<()> {
     announce("house rules");
     tidy::check()?;
     step("cargo fmt", cargo().args(["fmt", "--all", "--check"]))?;
-    let clippy = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("cargo clippy", cargo().args(clippy))?;
-    let deny = [
-        "--log-level",
-        "warn",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ];
+    let deny = ["--log-level", "warn", "check", "bans", "licenses", "sources"];
     step("cargo deny", command(tools::cargo_deny()?).args(deny))
 }

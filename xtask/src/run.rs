@@ -40,18 +40,13 @@ pub(crate) fn cargo() -> Command {
 /// One of our own programs, that ends when we do, however we end.
 pub(crate) fn ours(profile: &str, name: &str) -> Command {
     let mut command = command("setpriv");
-    command
-        .args(["--pdeathsig", "TERM", "--"])
-        .arg(target_dir().join(profile).join(name));
+    command.args(["--pdeathsig", "TERM", "--"]).arg(target_dir().join(profile).join(name));
     command
 }
 
 /// Whether `program` can be run with `argument`.
 pub(crate) fn works(program: impl AsRef<OsStr>, argument: &str) -> bool {
-    command(program)
-        .arg(argument)
-        .output()
-        .is_ok_and(|output| output.status.success())
+    command(program).arg(argument).output().is_ok_and(|output| output.status.success())
 }
 
 /// Says what begins.
@@ -70,14 +65,8 @@ pub(crate) fn announce(what: &str) {
 pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
     announce(what);
     let begin = Instant::now();
-    let status = command
-        .status()
-        .with_context(|| format!("start {}", named(command)))?;
-    ensure!(
-        status.success(),
-        "{what}: {} ended with {status}",
-        named(command)
-    );
+    let status = command.status().with_context(|| format!("start {}", named(command)))?;
+    ensure!(status.success(), "{what}: {} ended with {status}", named(command));
     eprintln!("    {what}: {:.1} s", begin.elapsed().as_secs_f64());
     Ok(())
 }

@@ -17,21 +17,12 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     // Half a gigabyte and two minutes: not for those who want something else.
     let wants_localstack = filter.is_empty() || filter.iter().any(|f| f.contains("localstack"));
     let localstack = wants_localstack.then(tools::localstack).transpose()?;
-    step(
-        "build",
-        cargo().args(["build", "--workspace", "--all-targets"]),
-    )?;
+    step("build", cargo().args(["build", "--workspace", "--all-targets"]))?;
 
     let under_testbed = |what: &str, arguments: &[&str]| {
         let mut testbed = ours("debug", "ebbgate-testbed");
-        testbed
-            .arg("--")
-            .arg(cargo().get_program())
-            .args(arguments)
-            .args(filter);
-        testbed
-            .env("EBBGATE_PG_BIN", &postgres)
-            .env("EBBGATE_AWS_CLI", &aws_cli);
+        testbed.arg("--").arg(cargo().get_program()).args(arguments).args(filter);
+        testbed.env("EBBGATE_PG_BIN", &postgres).env("EBBGATE_AWS_CLI", &aws_cli);
         if let Some(python) = &localstack {
             testbed.env("EBBGATE_LOCALSTACK_PYTHON", python);
         }
@@ -41,16 +32,10 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
         // Most of the time end-to-end tests wait for a deadline: two of them share a core well.
         let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2);
         let at_once = at_once.to_string();
-        under_testbed(
-            "tests",
-            &["nextest", "run", "--workspace", "--test-threads", &at_once],
-        )?;
+        under_testbed("tests", &["nextest", "run", "--workspace", "--test-threads", &at_once])?;
         if filter.is_empty() {
             // nextest leaves the examples in documentation to cargo.
-            step(
-                "doctests",
-                cargo().args(["test", "--quiet", "--workspace", "--doc"]),
-            )?;
+            step("doctests", cargo().args(["test", "--quiet", "--workspace", "--doc"]))?;
         }
         return Ok(());
     }

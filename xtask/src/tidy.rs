@@ -44,11 +44,7 @@ pub(crate) fn check() -> Result<()> {
     for line in &broken {
         eprintln!("    {line}");
     }
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        bail!("{} house rules are broken", broken.len())
-    }
+    if broken.is_empty() { Ok(()) } else { bail!("{} house rules are broken", broken.len()) }
 }
 
 /// What is or could be committed.
@@ -63,9 +59,7 @@ fn files() -> Result<Vec<String>> {
 
 fn length(file: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
-    let is_source = Path::new(file)
-        .extension()
-        .is_some_and(|extension| extension == "rs");
+    let is_source = Path::new(file).extension().is_some_and(|extension| extension == "rs");
     let may = MAY_BE_LONGER.iter().any(|(path, _)| *path == file);
     (is_source && lines > LONGEST_FILE && !may).then(|| {
         format!("{file}: {lines} lines are more than {LONGEST_FILE}: it holds more than one idea")
@@ -76,9 +70,7 @@ fn words(file: &str, text: &str) -> Vec<String> {
     if file == "xtask/src/tidy.rs" {
         return Vec::new();
     }
-    let is_ours = [".rs", ".md", ".yaml", ".proto", ".sql"]
-        .iter()
-        .any(|end| file.ends_with(end));
+    let is_ours = [".rs", ".md", ".yaml", ".proto", ".sql"].iter().any(|end| file.ends_with(end));
     if !is_ours {
         return Vec::new();
     }
@@ -102,19 +94,14 @@ fn contains_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        [before, after]
-            .iter()
-            .all(|c| c.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
+        [before, after].iter().all(|c| c.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
     })
 }
 
 /// Every code has its page in docs/errors/, and every page its code.
 fn pages_of_codes(files: &[String]) -> Result<Vec<String>> {
     let mut codes = BTreeSet::new();
-    for file in files
-        .iter()
-        .filter(|file| CODES.iter().any(|place| file.starts_with(place)))
-    {
+    for file in files.iter().filter(|file| CODES.iter().any(|place| file.starts_with(place))) {
         let text = fs::read_to_string(workspace().join(file))
             .with_context(|| format!("read the codes in {file}"))?;
         codes.extend(codes_in(&text, file == RULES));
@@ -130,18 +117,14 @@ fn pages_of_codes(files: &[String]) -> Result<Vec<String>> {
     let without_page = codes
         .difference(&pages)
         .map(|code| format!("the code {code} has no docs/errors/{code}.md"));
-    let without_code = pages
-        .difference(&codes)
-        .map(|page| format!("docs/errors/{page}.md: no such code"));
+    let without_code =
+        pages.difference(&codes).map(|page| format!("docs/errors/{page}.md: no such code"));
     Ok(without_page.chain(without_code).collect())
 }
 
 /// The codes that a source file gives out.
 fn codes_in(text: &str, rules: bool) -> Vec<String> {
-    let after_status = text
-        .split("StatusCode::")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(','));
+    let after_status = text.split("StatusCode::").skip(1).filter_map(|rest| rest.split_once(','));
     let after_status = after_status.map(|(_, rest)| rest);
     let after_arrow = text.split("=>").skip(1).filter(|_| rules);
     after_status

@@ -121,7 +121,7 @@ impl Agent {
                 self.see(held, seq, steps);
                 let work = self.work.entry(grant).or_default();
                 // One that runs is what was ordered; its end is reported under the newest number.
-                work.provision = !work.running;
+                work.provision |= !work.running;
             }
             (OrderAction::Provision, _) => self.intend_provision(seq, spec, remaining, now, steps),
         }

@@ -23,12 +23,7 @@ pub(crate) fn aws_cli() -> Result<PathBuf> {
     }
     let folder = cache::tool(&format!("awscli-{VERSION}"), |folder| {
         let requirement = format!("awscli=={VERSION}");
-        python::environment(
-            folder,
-            |v| v >= (3, 9),
-            "Python 3.9 or newer",
-            &[&requirement],
-        )
+        python::environment(folder, |v| v >= (3, 9), "Python 3.9 or newer", &[&requirement])
     })?;
     Ok(folder.join("bin/aws"))
 }
@@ -39,15 +34,7 @@ fn is_new_enough(aws: &Path) -> bool {
         return false;
     };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = said
-        .strip_prefix("aws-cli/")
-        .and_then(|rest| rest.split(' ').next());
-    let mut parts = version
-        .unwrap_or_default()
-        .split('.')
-        .map(|part| part.parse().unwrap_or(0));
-    matches!(
-        (parts.next(), parts.next()),
-        (Some(1), Some(29..)) | (Some(2), Some(13..))
-    )
+    let version = said.strip_prefix("aws-cli/").and_then(|rest| rest.split(' ').next());
+    let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse().unwrap_or(0));
+    matches!((parts.next(), parts.next()), (Some(1), Some(29..)) | (Some(2), Some(13..)))
 }

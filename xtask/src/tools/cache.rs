@@ -33,8 +33,7 @@ pub(super) fn tool(name: &str, install: impl FnOnce(&Path) -> Result<()>) -> Res
         .with_context(|| format!("make the cache folder {}", cache.display()))?;
     let lock = cache.join("tools").join(format!("{name}.lock"));
     let lock = File::create(&lock).with_context(|| format!("make {}", lock.display()))?;
-    lock.lock()
-        .with_context(|| format!("wait for somebody else who installs {name}"))?;
+    lock.lock().with_context(|| format!("wait for somebody else who installs {name}"))?;
     if complete.exists() {
         return Ok(folder);
     }

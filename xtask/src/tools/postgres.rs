@@ -44,11 +44,7 @@ fn find() -> Option<PathBuf> {
         })
         .collect();
     versions.sort();
-    let mut folders: Vec<PathBuf> = versions
-        .into_iter()
-        .rev()
-        .map(|(_, folder)| folder)
-        .collect();
+    let mut folders: Vec<PathBuf> = versions.into_iter().rev().map(|(_, folder)| folder).collect();
     folders.extend(on_path("postgres").and_then(|file| file.parent().map(Path::to_owned)));
     let has = |folder: &Path, name: &str| folder.join(name).is_file();
     folders.into_iter().find(|folder| {

@@ -32,14 +32,7 @@ pub(super) fn environment(
         command(&python).args(["-m", "venv"]).arg(folder),
     )?;
     let mut pip = command(folder.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-        "install",
-    ]);
+    pip.args(["-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "install"]);
     pip.args(requirements).stdin(std::process::Stdio::null());
     step(&format!("pip install {}", requirements.join(" ")), &mut pip)
 }
@@ -47,22 +40,15 @@ pub(super) fn environment(
 fn find(fits: &impl Fn(Version) -> bool) -> Option<PathBuf> {
     let names = ["python3", "python3.11", "python3.12", "python3.13"];
     let debians = PathBuf::from("/usr/bin/python3");
-    let found = names
-        .iter()
-        .filter_map(|name| on_path(name))
-        .chain([debians]);
-    found
-        .into_iter()
-        .find(|python| version(python).is_some_and(fits))
+    let found = names.iter().filter_map(|name| on_path(name)).chain([debians]);
+    found.into_iter().find(|python| version(python).is_some_and(fits))
 }
 
 /// Its version, if it can make virtual environments.
 fn version(python: &Path) -> Option<Version> {
     let ask = "import ensurepip, sys, venv; print(*sys.version_info[:2])";
     let output = command(python).args(["-c", ask]).output().ok()?;
-    let said = String::from_utf8(output.stdout)
-        .ok()
-        .filter(|_| output.status.success())?;
+    let said = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let (major, minor) = said.trim().split_once(' ')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }

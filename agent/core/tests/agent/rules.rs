@@ -375,16 +375,27 @@ fn a_record_of_a_revoke_stands_without_the_records_before_it() {
 }
 
 #[test]
+fn terms_that_change_while_a_provision_runs_are_carried_out_after_it() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    let changed = agent.on_order(provision(1, 2, 900), false, &at(1));
+    assert_eq!(words(&changed), ["write provision-intended"]);
+    assert_eq!(words(&agent.on_order(provision(1, 3, 900), false, &at(31))), ["write seq 3"]);
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(32));
+    assert_eq!(words(&steps), ["provision"]);
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(33));
+    assert_eq!(words(&steps), ["write provisioned", "tell 3 provisioned"]);
+}
+
+#[test]
 fn no_record_brings_back_what_is_being_torn_down() {
-    let intended = |seq| Record::ProvisionIntended {
-        seq,
-        spec: spec(1, 600),
-        remaining_ms: 600_000,
-        at: at(0),
-    };
+    let intended =
+        |seq, at| Record::ProvisionIntended { seq, spec: spec(1, 600), remaining_ms: 600_000, at };
     let revoke =
         Record::RevokeIntended { seq: 2, spec: spec(1, 600), cause: Cause::Ordered, at: at(5) };
-    let before = AgentState::fold([intended(1), revoke.clone()]);
-    let provisioned = Record::Provisioned { grant: grant(1) };
-    assert_eq!(AgentState::fold([intended(1), revoke, intended(3), provisioned]), before);
+    let mut state = AgentState::fold([intended(1, at(0)), revoke]);
+    let before = state.get(grant(1)).cloned();
+    state.apply(intended(3, at(6)));
+    state.apply(Record::Provisioned { grant: grant(1) });
+    assert_eq!(state.get(grant(1)).cloned(), before);
 }
