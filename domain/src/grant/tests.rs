@@ -2,7 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{state::plus, *};
+use crate::{
+    audit::{Action, Actor},
+    order::Finding,
+    transition::{Effect, Transition},
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()

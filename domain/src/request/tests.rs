@@ -7,11 +7,17 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    flow::{Access, ApproverGroup, DurationRule, JustificationRule, Need},
-    grant::RevokeReason,
+    approval::Verdict,
+    audit::Action,
+    flow::{
+        Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Policies,
+    },
+    grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
     principal::{Principal, tests::person},
+    refusal::Refusal,
     scope::Scope,
+    transition::{Effect, Transition},
 };
 
 fn at(seconds: i64) -> Timestamp {

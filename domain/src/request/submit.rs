@@ -1,0 +1,167 @@
+//! Asking: a wish, looked at by the rules of its flow.
+
+use jiff::Timestamp;
+use regex::Regex;
+
+use super::{AccessRequest, RequestItem, RequestState};
+use crate::{
+    approval::Quorum,
+    audit::{Action, Actor, AuditEvent},
+    duration::AccessDuration,
+    flow::{AccessFlow, ApprovalPolicy, Policies},
+    ids::{GrantId, RequestId},
+    inventory::Resource,
+    names::{PermissionName, PrincipalId},
+    principal::Directory,
+    refusal::Refusal,
+    transition::{Effect, Transition},
+};
+
+/// A wish, before the rules have looked at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Submission<'a> {
+    /// The id for the request.
+    pub id: RequestId,
+    /// Who asks.
+    pub requester: &'a PrincipalId,
+    /// Through which flow.
+    pub flow: &'a AccessFlow,
+    /// What for, each with the id for its grant and the permission if one was named.
+    pub items: &'a [(GrantId, &'a Resource, Option<PermissionName>)],
+    /// For how long; the flow's default where none is named.
+    pub duration: Option<AccessDuration>,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// The ticket.
+    pub ticket: Option<&'a str>,
+}
+
+/// Looks at a wish by the rules of its flow.
+///
+/// # Errors
+/// The first rule that says no.
+pub fn submit(
+    wish: Submission<'_>,
+    policies: &Policies,
+    directory: &Directory,
+    now: Timestamp,
+) -> Result<Transition<AccessRequest>, Refusal> {
+    let flow = wish.flow;
+    if !flow.admits(wish.requester, directory) {
+        return Err(Refusal::NotARequester {
+            principal: wish.requester.clone(),
+            flow: flow.name.clone(),
+        });
+    }
+    let items = wish
+        .items
+        .iter()
+        .map(|(grant, resource, permission)| {
+            let permission = choose(flow, resource, permission.as_ref(), policies)?;
+            Ok(RequestItem { grant: *grant, resource: (*resource).clone(), permission })
+        })
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    let duration = wish.duration.unwrap_or(flow.duration.default);
+    if duration > flow.duration.max {
+        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
+    }
+    check_justification(flow, wish.reason, wish.ticket)?;
+
+    let mut request = AccessRequest {
+        id: wish.id,
+        requester: wish.requester.clone(),
+        flow: flow.clone(),
+        flow_version: flow.version(),
+        items,
+        duration,
+        reason: wish.reason.map(ToOwned::to_owned),
+        ticket: wish.ticket.map(ToOwned::to_owned),
+        quorum: None,
+        reviews: Vec::new(),
+        created_at: now,
+        lapses_at: None,
+        state: RequestState::Pending,
+    };
+    let created = request.created_event(now);
+    let ApprovalPolicy::Groups { between, groups, request_timeout } = &flow.approval else {
+        let mut approved = request.approved(Vec::new(), now);
+        approved.events.insert(0, created);
+        return Ok(approved);
+    };
+    let quorum = Quorum::freeze(*between, groups, wish.requester, directory);
+    if !quorum.is_satisfiable(wish.requester, directory) {
+        return Err(Refusal::ApprovalUnsatisfiable { flow: flow.name.clone() });
+    }
+    let approvers = quorum.approvers(wish.requester, directory);
+    request.quorum = Some(quorum);
+    request.lapses_at = Some(request_timeout.after(now));
+    let text = format!("{} asks for {}", request.requester, request.summary());
+    let notice = request.notice("request.created", approvers, text);
+    Ok(Transition::to(request).with(Effect::Notify(notice)).record(created))
+}
+
+/// The permission to grant: the one that was named, or the only one on offer.
+fn choose(
+    flow: &AccessFlow,
+    resource: &Resource,
+    named: Option<&PermissionName>,
+    policies: &Policies,
+) -> Result<PermissionName, Refusal> {
+    let offered = policies.permissions(flow, resource);
+    match (named, offered.as_slice()) {
+        (_, []) => {
+            Err(Refusal::OutOfScope { resource: resource.id.clone(), flow: flow.name.clone() })
+        }
+        (Some(permission), _) if offered.contains(permission) => Ok(permission.clone()),
+        (Some(permission), _) => Err(Refusal::PermissionNotOffered {
+            permission: permission.clone(),
+            resource: resource.id.clone(),
+            offered,
+        }),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(Refusal::PermissionAmbiguous { resource: resource.id.clone(), offered }),
+    }
+}
+
+fn check_justification(
+    flow: &AccessFlow,
+    reason: Option<&str>,
+    ticket: Option<&str>,
+) -> Result<(), Refusal> {
+    if flow.justification.required && reason.is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(Refusal::ReasonRequired);
+    }
+    let Some(pattern) = &flow.justification.ticket else {
+        return Ok(());
+    };
+    let Some(ticket) = ticket else {
+        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
+    };
+    // A pattern that does not compile is refused when the flow is read; here it matches nothing.
+    let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
+    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
+}
+
+impl AccessRequest {
+    fn created_event(&self, now: Timestamp) -> AuditEvent {
+        let items: Vec<_> = self
+            .items
+            .iter()
+            .map(|item| format!("{} on {}", item.permission, item.resource.id))
+            .collect();
+        let event = self
+            .event(Action::RequestCreated, Actor::Principal(self.requester.clone()), now)
+            .detail("flow", self.flow.name.to_string())
+            .detail("flow_version", self.flow_version.as_str())
+            .detail("items", items)
+            .detail("duration", self.duration.to_string());
+        let event = match &self.reason {
+            Some(reason) => event.detail("reason", reason.as_str()),
+            None => event,
+        };
+        match &self.ticket {
+            Some(ticket) => event.detail("ticket", ticket.as_str()),
+            None => event,
+        }
+    }
+}
