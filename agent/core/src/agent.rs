@@ -39,6 +39,8 @@ pub struct Agent {
     pub(crate) integrations: BTreeSet<IntegrationName>,
     /// The grants of the last Welcome; none before the first.
     pub(crate) standing: Option<BTreeSet<GrantId>>,
+    /// The integrations that the last Welcome says are this agent's.
+    pub(crate) served: BTreeSet<IntegrationName>,
     seen: Option<Reading>,
 }
 
@@ -46,7 +48,14 @@ impl Agent {
     /// An agent that serves these integrations and holds what its journal tells of.
     pub fn new(state: AgentState, integrations: BTreeSet<IntegrationName>) -> Self {
         let seen = state.last_reading().cloned();
-        Self { state, work: BTreeMap::new(), integrations, standing: None, seen }
+        Self {
+            state,
+            work: BTreeMap::new(),
+            integrations,
+            standing: None,
+            served: BTreeSet::new(),
+            seen,
+        }
     }
 
     /// What it holds.

@@ -25,6 +25,8 @@ pub struct Welcome {
     pub orders: Vec<Ordered>,
     /// Grants whose orders stand too, but that this agent does not understand: they are left alone.
     pub unread: Vec<GrantId>,
+    /// The integrations that are this agent's. About others the broker's silence says nothing.
+    pub served: BTreeSet<IntegrationName>,
     /// What the broker's clock says.
     pub broker_now: Timestamp,
 }
@@ -33,7 +35,7 @@ impl Agent {
     /// Takes up the broker's full set of standing orders: what is held and not in it ends, and
     /// ends that the broker has not on record are told again.
     pub fn on_welcome(&mut self, welcome: Welcome, draining: bool, now: &Reading) -> Vec<Step> {
-        let Welcome { orders, unread, broker_now } = welcome;
+        let Welcome { orders, unread, served, broker_now } = welcome;
         let mut steps = Vec::new();
         let ahead = now.wall.duration_since(broker_now);
         if ahead.abs() > SKEW {
@@ -48,6 +50,7 @@ impl Agent {
             .cloned()
             .collect();
         self.standing = Some(standing);
+        self.served = served.intersection(&self.integrations).cloned().collect();
         for held in others {
             self.not_standing(&held, now, &mut steps);
         }
@@ -63,10 +66,10 @@ impl Agent {
             Stage::TornDown { finding, recorded: false } => {
                 steps.push(report(grant, held.seq, now, Outcome::TornDown(finding.clone())));
             }
-            // The broker was asked only for the integrations in the settings: about others its
-            // silence says nothing, and the deadline stands.
+            // What was given to another agent, or is not in the settings any more, is not listed
+            // here: the deadline stands.
             Stage::ProvisionIntended | Stage::Provisioned
-                if self.integrations.contains(&held.spec.integration) =>
+                if self.served.contains(&held.spec.integration) =>
             {
                 self.intend_revoke(held.seq, held.spec.clone(), Cause::NotStanding, now, steps);
                 self.kick(grant, now, steps);
@@ -85,6 +88,9 @@ impl Agent {
         marked: Vec<GrantId>,
     ) -> Vec<Step> {
         let Some(standing) = &self.standing else { return Vec::new() };
+        if !self.served.contains(integration) {
+            return Vec::new();
+        }
         let mut steps = Vec::new();
         for grant in marked {
             let known = self.state.get(grant).is_some_and(|held| match &held.stage {

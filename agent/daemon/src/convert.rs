@@ -72,7 +72,9 @@ pub(crate) fn heard(message: v1::BrokerMessage) -> Result<Option<Heard>, BadMess
         None => return Ok(None),
         Some(Message::Welcome(message)) => {
             let broker_now = time("time", message.now_ms)?;
-            let mut welcome = Welcome { orders: Vec::new(), unread: Vec::new(), broker_now };
+            let served = message.integrations.iter().filter_map(|name| name.parse().ok()).collect();
+            let mut welcome =
+                Welcome { orders: Vec::new(), unread: Vec::new(), served, broker_now };
             let mut errors = Vec::new();
             for order in message.orders {
                 let grant = grant_of(&order);
@@ -106,6 +108,8 @@ pub(crate) fn heard(message: v1::BrokerMessage) -> Result<Option<Heard>, BadMess
                 }
             }
         }
+        // Other outcomes are told anew from what stands; only an end is kept until it is on record.
+        Some(Message::OutcomeRecorded(recorded)) if !recorded.torn_down => return Ok(None),
         Some(Message::OutcomeRecorded(recorded)) => {
             Heard::Recorded { grant: parse("grant id", &recorded.grant_id)?, seq: recorded.seq }
         }
@@ -272,7 +276,11 @@ mod tests {
         let mut newer = order(2, 3, v1::Action::Provision, 600);
         newer.action = 99;
         let orders = vec![order(1, 7, v1::Action::Provision, 600), newer];
-        let message = v1::broker_message::Message::Welcome(v1::Welcome { now_ms: 5, orders });
+        let message = v1::broker_message::Message::Welcome(v1::Welcome {
+            now_ms: 5,
+            orders,
+            integrations: vec!["orders".to_owned()],
+        });
         let Ok(Some(Heard::Welcome(welcome, errors))) = said(message) else { panic!("no welcome") };
         assert_eq!((welcome.orders.len(), welcome.unread, errors.len()), (1, vec![grant(2)], 1));
     }

@@ -4,11 +4,12 @@
 use std::{collections::BTreeSet, path::Path};
 
 use ebbgate_agent_core::{CredentialOrder, Stage};
+use ebbgate_domain::order::GrantSpec;
 
 use super::*;
 use crate::{
     journal,
-    testing::{FakeConnector, ManualClocks, connectors, grant, order, orders},
+    testing::{FakeConnector, ManualClocks, at, connectors, grant, order, orders, spec},
 };
 
 struct Bench {
@@ -62,7 +63,11 @@ impl Bench {
         let hello = self.said.recv().await.unwrap();
         assert!(matches!(hello.message, Some(v1::agent_message::Message::Hello(_))));
         let now_ms = self.clocks.reading().wall.as_millisecond();
-        self.hear(v1::broker_message::Message::Welcome(v1::Welcome { now_ms, orders }));
+        self.hear(v1::broker_message::Message::Welcome(v1::Welcome {
+            now_ms,
+            orders,
+            integrations: vec!["orders".to_owned()],
+        }));
         self.settle().await;
     }
 
@@ -122,6 +127,16 @@ impl Bench {
     }
 }
 
+fn numbered(n: u16) -> GrantId {
+    let [high, low] = n.to_be_bytes();
+    GrantId::new(at(0).wall, [0, 0, 0, 0, 0, 0, 0, 0, high, low])
+}
+
+fn provision_intended_of(grant: GrantId) -> Record {
+    let spec = GrantSpec { grant, ..spec(1, 600) };
+    Record::ProvisionIntended { seq: 1, spec, remaining_ms: 600_000, at: at(0) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_lives_and_ends_on_time_with_the_broker_gone() {
     let mut bench = Bench::new().await;
@@ -152,6 +167,31 @@ async fn a_restart_ends_what_is_overdue_before_anybody_calls() {
     bench.settle().await;
     assert!(bench.target.present().await.is_empty());
     assert!(matches!(bench.stage(1), Stage::TornDown { recorded: false, .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_overdue_grants_neither_block_the_start_nor_the_broker() {
+    let mut bench = Bench::new().await;
+    let grants: Vec<_> = (0..1_000_u16).map(numbered).collect();
+    let records: Vec<_> = grants.iter().map(|grant| provision_intended_of(*grant)).collect();
+    let mut state = bench.keeper.agent.state().clone();
+    records.iter().for_each(|record| state.apply(record.clone()));
+    bench.keeper.journal.append(&records, &state).unwrap();
+    bench.target.hang(true);
+    bench.clocks.set(4_000);
+    bench.restart();
+    // The target hangs; the agent says Hello all the same.
+    let (outbox, mut said) = mpsc::channel(4_096);
+    bench.keeper.turn(vec![Event::Attached(outbox)]);
+    let Some(v1::agent_message::Message::Hello(hello)) = said.recv().await.unwrap().message else {
+        panic!("no Hello")
+    };
+    assert_eq!(hello.held.len(), grants.len());
+    bench.target.hang(false);
+    bench.settle().await;
+    assert_eq!(bench.target.calls().len(), grants.len());
+    let torn_down = journal::look(bench.dir.path()).unwrap().state;
+    assert!(torn_down.held().all(|held| matches!(held.stage, Stage::TornDown { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

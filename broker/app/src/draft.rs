@@ -134,7 +134,7 @@ impl Broker {
         if let Err(error) =
             Box::pin(self.record_outcome(grant, seq, outcome, Actor::Broker, self.now())).await
         {
-            tracing::error!(grant.id = %grant, error = &error as &dyn std::error::Error, "cannot record that an order was not placed");
+            tracing::error!(grant.id = %grant, error = ebbgate_broker_ports::chain(&error), "cannot record that an order was not placed");
         }
     }
 

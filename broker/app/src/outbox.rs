@@ -56,7 +56,7 @@ impl Outbox {
                 }
                 Err(error) => {
                     tracing::error!(
-                        error = &error as &dyn std::error::Error,
+                        error = ebbgate_broker_ports::chain(&error),
                         "cannot read the outbox"
                     );
                     return;
@@ -84,7 +84,7 @@ impl Outbox {
             }
         };
         if let Err(error) = result {
-            tracing::error!(notice.id = %item.id, error = &error as &dyn std::error::Error, "cannot note what became of a notice; it is delivered again");
+            tracing::error!(notice.id = %item.id, error = ebbgate_broker_ports::chain(&error), "cannot note what became of a notice; it is delivered again");
         }
     }
 }

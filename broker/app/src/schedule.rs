@@ -77,7 +77,7 @@ impl Broker {
                 .for_each_concurrent(AT_ONCE, |grant| async move {
                     let id = grant.value.id;
                     if let Err(error) = self.advance_grant(grant).await {
-                        tracing::error!(grant.id = %id, error = &error as &dyn std::error::Error, "cannot advance a grant");
+                        tracing::error!(grant.id = %id, error = ebbgate_broker_ports::chain(&error), "cannot advance a grant");
                     }
                 })
                 .await;
@@ -177,5 +177,5 @@ impl Broker {
 }
 
 fn log(error: &StoreError, what: &str) {
-    tracing::error!(error = error as &dyn std::error::Error, "{what}");
+    tracing::error!(error = ebbgate_broker_ports::chain(error), "{what}");
 }

@@ -26,3 +26,15 @@ pub trait Ids: Send + Sync {
     /// Ten bytes that nobody can guess.
     fn entropy(&self) -> Entropy;
 }
+
+/// An error and its causes in one line, for the log: its JSON form would keep the first alone.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

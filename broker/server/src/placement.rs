@@ -96,7 +96,7 @@ impl Places {
     pub(crate) async fn prune(&self) {
         for (name, local) in &self.local {
             if let Err(error) = local.connector.prune(self.clock.now()).await {
-                tracing::warn!(integration = %name, error = &error as &dyn std::error::Error, "cannot prune; it is tried again");
+                tracing::warn!(integration = %name, error = ebbgate_broker_ports::chain(&error), "cannot prune; it is tried again");
             }
         }
     }
@@ -128,7 +128,7 @@ impl Places {
             let now = clock.now();
             if let Err(error) = broker.record_outcome(grant, seq, outcome, Actor::Broker, now).await {
                 // Unanswered, the order is sent again; doing it twice changes nothing.
-                tracing::error!(grant.id = %grant, error = &error as &dyn std::error::Error, "cannot record an outcome");
+                tracing::error!(grant.id = %grant, error = ebbgate_broker_ports::chain(&error), "cannot record an outcome");
             }
         });
     }

@@ -213,7 +213,7 @@ impl Daemon {
             Ok(()) => tracing::info!("people, flows and resources read again"),
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = ebbgate_broker_ports::chain(&error),
                     "cannot settle what changed settings mean"
                 );
             }

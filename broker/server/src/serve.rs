@@ -61,7 +61,7 @@ impl Server {
                 Err(error) => {
                     // Mostly too many open files: it passes, and must not spin meanwhile.
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = ebbgate_broker_ports::chain(&error),
                         "cannot accept a connection"
                     );
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -106,7 +106,7 @@ async fn connection(
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed");
+            tracing::debug!(error = ebbgate_broker_ports::chain(&error), "a TLS handshake failed");
             return;
         }
         Err(_) => {

@@ -15,6 +15,8 @@ pub struct ConnectorError {
 pub enum ErrorKind {
     /// The target did not answer in time or at all: try again.
     Unreachable,
+    /// The agent beside the target is not connected: try again when it is.
+    AgentAway,
     /// The target is busy: try again later.
     Throttled,
     /// A right is missing, or the target's state forbids it: somebody must change something.
@@ -45,7 +47,10 @@ impl ConnectorError {
     /// Whether it may pass by itself.
     pub fn may_pass(&self) -> bool {
         match self.kind {
-            ErrorKind::Unreachable | ErrorKind::Throttled | ErrorKind::StillPresent => true,
+            ErrorKind::Unreachable
+            | ErrorKind::AgentAway
+            | ErrorKind::Throttled
+            | ErrorKind::StillPresent => true,
             ErrorKind::Refused | ErrorKind::Invalid => false,
         }
     }

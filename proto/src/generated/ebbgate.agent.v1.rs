@@ -97,6 +97,9 @@ pub struct Welcome {
     pub now_ms: i64,
     #[prost(message, repeated, tag = "2")]
     pub orders: ::prost::alloc::vec::Vec<Order>,
+    /// Those of the offered integrations that are this agent's. On others it removes nothing.
+    #[prost(string, repeated, tag = "3")]
+    pub integrations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Order {
@@ -225,6 +228,10 @@ pub struct OutcomeRecorded {
     pub seq: u64,
     #[prost(string, tag = "2")]
     pub grant_id: ::prost::alloc::string::String,
+    /// Whether it was the end of the grant. Only that one may be forgotten: another outcome may bear
+    /// the same number.
+    #[prost(bool, tag = "3")]
+    pub torn_down: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OrphanRemoved {

@@ -12,7 +12,7 @@ use crate::{
     people::Person,
     postgres::Postgres,
     secrets::{random_hex, scram_verifier},
-    waiting::within,
+    waiting::{eventually, within},
 };
 
 /// How to log in to a database for a grant.
@@ -93,7 +93,15 @@ impl World {
             self.handed_out.note(format!("a password of {}", person.name()), random_hex()?);
         let path = format!("grants/{grant}/credentials");
         let verifier = json!({"scram_verifier": scram_verifier(&password)});
-        let said = self.api(person)?.post(&path, verifier).await?.status(200)?;
+        let api = self.api(person)?;
+        // After a restart the agent may still be on its way back.
+        let answer = eventually("the agent being there for a verifier", async || {
+            let answer = api.post(&path, verifier.clone()).await?;
+            ensure!(answer.status != 503, "{:?}", answer.body);
+            Ok(answer)
+        })
+        .await?;
+        let said = answer.status(200)?;
         let text = |name: &str| {
             let value = said[name].as_str().map(str::to_owned);
             value.with_context(|| format!("no {name} in {said}"))

@@ -124,6 +124,7 @@ impl Builder {
             account,
             cloud,
             tokens,
+            tells_logs: true,
             dir,
         };
         world.open().await?;

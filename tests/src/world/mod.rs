@@ -42,6 +42,8 @@ pub struct World {
     account: Option<Account>,
     cloud: RunningCloud,
     tokens: BTreeMap<Person, String>,
+    /// Whether the ends of all logs are shown when this is dropped.
+    tells_logs: bool,
     // Last, so that it is removed when everything else is gone.
     dir: TempDir,
 }
@@ -58,6 +60,11 @@ impl World {
     /// When something doesn't come up.
     pub async fn start() -> Result<Self> {
         Self::builder().start().await
+    }
+
+    /// Shows no logs at the end: for programs whose output is their result, when all went well.
+    pub fn keep_logs_to_itself(&mut self) {
+        self.tells_logs = false;
     }
 
     /// Where everything of this world lies.
@@ -131,6 +138,9 @@ impl World {
 impl Drop for World {
     /// Shows the ends of all logs; test runners show them for a failed test only.
     fn drop(&mut self) {
+        if !self.tells_logs {
+            return;
+        }
         let ours = [self.broker.log(), self.agent.log()].map(|log| (log, 30));
         let servers = self.databases.values().map(|server| (server.log().to_owned(), 8));
         for (log, lines) in ours.into_iter().chain(servers) {

@@ -119,8 +119,12 @@ impl World {
                     let deadline_s = self.wall_ms / 1_000 + 300;
                     ordered(action, n, seq, deadline_s, 300)
                 });
-                let welcome =
-                    Welcome { orders: orders.collect(), unread: vec![], broker_now: now.wall };
+                let welcome = Welcome {
+                    orders: orders.collect(),
+                    unread: vec![],
+                    served: ["orders".parse().unwrap()].into(),
+                    broker_now: now.wall,
+                };
                 self.agent.on_welcome(welcome, false, &now)
             }
             Event::Pass { ms } => return self.pass(ms),

@@ -77,7 +77,7 @@ fn words(steps: &[Step]) -> Vec<String> {
 }
 
 fn welcome(orders: Vec<Ordered>, broker_now: Timestamp) -> Welcome {
-    Welcome { orders, unread: vec![], broker_now }
+    Welcome { orders, unread: vec![], served: ["orders".parse().unwrap()].into(), broker_now }
 }
 
 fn credential(seq: u64) -> CredentialOrder {
@@ -398,4 +398,18 @@ fn no_record_brings_back_what_is_being_torn_down() {
     state.apply(intended(3, at(6)));
     state.apply(Record::Provisioned { grant: grant(1) });
     assert_eq!(state.get(grant(1)).cloned(), before);
+}
+
+#[test]
+fn what_the_broker_gave_to_another_agent_is_left_alone() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    let moved = Welcome { served: [].into(), ..welcome(vec![], at(5).wall) };
+    assert_eq!(words(&agent.on_welcome(moved, false, &at(5))), [""; 0]);
+    let orders = "orders".parse().unwrap();
+    let steps = agent.on_marked(&orders, at(6).wall, vec![grant(1), grant(2)]);
+    assert_eq!(words(&steps), [""; 0]);
+    // Its deadline stands all the same.
+    assert!(words(&agent.on_tick(&at(601))).contains(&"revoke".to_owned()));
 }

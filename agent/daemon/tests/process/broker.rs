@@ -152,7 +152,11 @@ impl Broker {
     /// The agent's next stream, welcomed with these orders.
     pub(crate) async fn welcome(&mut self, orders: Vec<v1::Order>) -> Stream {
         let stream = self.stream().await;
-        stream.tell(Told::Welcome(v1::Welcome { now_ms: now().as_millisecond(), orders }));
+        stream.tell(Told::Welcome(v1::Welcome {
+            now_ms: now().as_millisecond(),
+            orders,
+            integrations: vec!["orders".to_owned()],
+        }));
         stream
     }
 }
@@ -176,6 +180,7 @@ impl Stream {
         self.tell(Told::OutcomeRecorded(v1::OutcomeRecorded {
             seq,
             grant_id: grant.id.to_string(),
+            torn_down: true,
         }));
     }
 

@@ -124,7 +124,7 @@ impl Hub {
         } else {
             let away = format!("the agent {agent} is not connected");
             self.inner.lock().waiting.remove(&(grant, seq));
-            return Err(ConnectorError::new(ErrorKind::Unreachable, doing).because(away));
+            return Err(ConnectorError::new(ErrorKind::AgentAway, doing).because(away));
         };
         self.inner.lock().waiting.remove(&(grant, seq));
         match answer {

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use ebbgate_broker_app::{AppError, Broker};
-use ebbgate_broker_ports::store::AgentRecord;
+use ebbgate_broker_ports::{Outcome, store::AgentRecord};
 use ebbgate_domain::{
     audit::{Action, Actor},
     ids::{AgentId, GrantId},
@@ -110,6 +110,7 @@ impl AgentService for Agents {
         let welcome = broker_message::Message::Welcome(v1::Welcome {
             now_ms: now.as_millisecond(),
             orders: orders.iter().map(|order| convert::order(order, now)).collect(),
+            integrations: integrations.iter().map(ToString::to_string).collect(),
         });
         // On record before it gets an order: what is not in the audit log did not connect.
         self.broker.note_agent(record.clone(), Action::AgentConnected).await.map_err(status)?;
@@ -133,7 +134,7 @@ impl Agents {
     ) -> Result<(String, ebbgate_domain::Timestamp), Status> {
         self.authority.agent_certificate(request, id, self.broker.now()).map_err(|error| {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = ebbgate_broker_ports::chain(&error),
                 "cannot sign an agent's certificate"
             );
             Status::invalid_argument(error.to_string())
@@ -193,7 +194,7 @@ impl Attending {
         let Self { agents, record, .. } = self;
         agents.hub.leave(&name, number);
         if let Err(error) = agents.broker.note_agent(record, Action::AgentDisconnected).await {
-            tracing::error!(agent.name = %name, error = &error as &dyn std::error::Error, "cannot note that an agent left");
+            tracing::error!(agent.name = %name, error = ebbgate_broker_ports::chain(&error), "cannot note that an agent left");
         }
     }
 
@@ -214,18 +215,19 @@ impl Attending {
 
     async fn outcome(&self, message: v1::Outcome) -> Result<(), Status> {
         let (grant, seq, outcome) = convert::outcome(message).map_err(bad)?;
+        let torn_down = matches!(outcome, Outcome::TornDown(_));
         let broker = &self.agents.broker;
         if !broker.is_on(grant, &self.integrations).await.map_err(status)? {
             tracing::warn!(agent.name = %self.record.name, grant.id = %grant, "an outcome for a grant that is not this agent's");
-            return self.recorded(grant, seq);
+            return self.recorded(grant, seq, torn_down);
         }
         let actor = Actor::Agent(self.record.name.clone());
         broker.record_outcome(grant, seq, outcome, actor, broker.now()).await.map_err(status)?;
-        self.recorded(grant, seq)
+        self.recorded(grant, seq, torn_down)
     }
 
-    fn recorded(&self, grant: GrantId, seq: u64) -> Result<(), Status> {
-        let recorded = v1::OutcomeRecorded { seq, grant_id: grant.to_string() };
+    fn recorded(&self, grant: GrantId, seq: u64, torn_down: bool) -> Result<(), Status> {
+        let recorded = v1::OutcomeRecorded { seq, grant_id: grant.to_string(), torn_down };
         let message = broker_message::Message::OutcomeRecorded(recorded);
         // Where it left meanwhile, it tells the outcome again, which changes nothing.
         self.agents.hub.tell(&self.record.name, message);
@@ -259,7 +261,7 @@ fn status(error: AppError) -> Status {
         }
         AppError::NotFound { .. } => Status::not_found(error.to_string()),
         AppError::Store(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "an agent's call failed");
+            tracing::error!(error = ebbgate_broker_ports::chain(&error), "an agent's call failed");
             Status::unavailable(error.to_string())
         }
         _ => Status::failed_precondition(error.to_string()),

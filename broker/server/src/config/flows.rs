@@ -37,7 +37,8 @@ pub(crate) fn read(
             continue;
         };
         let place = map.place;
-        match map.required::<String>("kind").as_deref() {
+        let Some(kind) = map.need("kind") else { continue };
+        match kind.parse::<String>(map.mistakes).as_deref() {
             Some("Scope") => {
                 if let Some(scope) = scope(&mut map, integrations) {
                     let name = scope.name.clone();

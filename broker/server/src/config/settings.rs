@@ -192,18 +192,17 @@ fn integration(
     {
         map.mistakes.add(place, format!("the integration '{name}' is defined twice"));
     }
-    let kind: Option<String> = map.required("kind");
-    let target = match kind.as_deref() {
-        Some("postgres") => postgres(&mut map),
-        Some("aws") => aws(&mut map).map(Target::Aws),
-        Some(other) => {
-            map.mistakes.add(place, format!("unknown kind '{other}': known are postgres and aws"));
+    let kind = map.need("kind")?;
+    let (target, fixed) = match kind.parse::<String>(map.mistakes)?.as_str() {
+        "postgres" => (postgres(&mut map), Some(ResourceKind::Postgres)),
+        "aws" => (aws(&mut map).map(Target::Aws), None),
+        other => {
+            map.mistakes
+                .add(kind.place, format!("unknown kind '{other}': known are postgres and aws"));
             return None;
         }
-        None => return None,
     };
     let nodes = map.take("resources").map_or_else(Vec::new, Node::list);
-    let fixed = (kind.as_deref() == Some("postgres")).then_some(ResourceKind::Postgres);
     let resources: Vec<_> = name
         .as_ref()
         .map(|name| {

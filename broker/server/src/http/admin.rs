@@ -115,7 +115,7 @@ pub(crate) async fn new_token(
         return Err(Problem::invalid(mistakes));
     };
     let random = random_hex().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "cannot make a token");
+        tracing::error!(error = ebbgate_broker_ports::chain(&error), "cannot make a token");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the broker has no randomness")
     })?;
     // The part after the dot tells the agent which authority to trust: it needs no other proof.

@@ -111,10 +111,11 @@ impl From<AppError> for Problem {
             AppError::TokenRefused => Self::new(StatusCode::FORBIDDEN, "token_refused", text),
             AppError::Connector(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = ebbgate_broker_ports::chain(&error),
                     "a target did not hand out a credential"
                 );
                 let (status, code) = match error.kind() {
+                    ErrorKind::AgentAway => (StatusCode::SERVICE_UNAVAILABLE, "agent_unavailable"),
                     ErrorKind::Unreachable | ErrorKind::Throttled | ErrorKind::StillPresent => {
                         (StatusCode::SERVICE_UNAVAILABLE, "target_unavailable")
                     }
@@ -129,7 +130,7 @@ impl From<AppError> for Problem {
                 "others changed this at the same time: try again",
             ),
             AppError::Store(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a call failed");
+                tracing::error!(error = ebbgate_broker_ports::chain(&error), "a call failed");
                 Self::internal()
             }
         }

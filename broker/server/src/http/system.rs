@@ -33,7 +33,7 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
     match api.broker.ping().await {
         Ok(()) => Ok("ready\n"),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "not ready");
+            tracing::error!(error = ebbgate_broker_ports::chain(&error), "not ready");
             let detail = "the store does not answer";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail))
         }

@@ -64,7 +64,7 @@ fn told<T>(result: Result<T, StoreError>) -> Option<T> {
             None
         }
         Err(error) => {
-            let error = &error as &dyn std::error::Error;
+            let error = ebbgate_broker_ports::chain(&error);
             tracing::error!(error, "a record cannot be read and is left out");
             None
         }

@@ -49,7 +49,7 @@ async fn measure(filter: &[String]) -> Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("bench: a debug build: `cargo xtask bench` measures a release build");
     }
-    let world = World::builder().aws().start().await?;
+    let mut world = World::builder().aws().start().await?;
     let mut figures = Vec::new();
     if wanted("memory") {
         figures.extend(memory::measure(&world).await?);
@@ -63,6 +63,7 @@ async fn measure(filter: &[String]) -> Result<()> {
     if wanted("teardown") {
         figures.extend(teardown::measure(&world).await?);
     }
+    world.keep_logs_to_itself();
     report(&figures);
     Ok(())
 }

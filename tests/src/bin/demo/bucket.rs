@@ -34,14 +34,11 @@ pub(crate) async fn play(narrator: &Narrator, world: &World, ana: &Ebb) -> Resul
         .context("find a profile in the AWS settings")?;
     let object = format!("s3://{BUCKET}/{}", REPORT.0);
     let copy = ["s3", "cp", object.as_str(), "-"];
-    narrator.typed("Ana", &format!("aws --profile {profile} {}", shell(&copy)));
-    let report = ana.aws(profile, &copy).await?;
-    narrator.said(&report);
+    let typed = |arguments: &[&str]| format!("aws --profile {profile} {}", shell(arguments));
+    let report = narrator.exchange("Ana", &typed(&copy), ana.aws(profile, &copy)).await?;
     ensure!(report.success()? == REPORT.1, "the report isn't what it should be");
     let steal = ["s3", "rm", object.as_str()];
-    narrator.typed("Ana", &format!("aws --profile {profile} {}", shell(&steal)));
-    let refused = ana.aws(profile, &steal).await?;
-    narrator.said(&refused);
+    let refused = narrator.exchange("Ana", &typed(&steal), ana.aws(profile, &steal)).await?;
     ensure!(refused.code != Some(0), "read-only was enough to delete");
 
     // The CLI takes half a second to start; the same keys, used directly, tell the moment.
@@ -54,9 +51,7 @@ pub(crate) async fn play(narrator: &Narrator, world: &World, ana: &Ebb) -> Resul
     .await?;
     let seen = now();
     narrator.event("the deadline: AWS refuses Ana's keys, which STS made for 15 minutes");
-    narrator.typed("Ana", &format!("aws --profile {profile} {}", shell(&copy)));
-    let refused = ana.aws(profile, &copy).await?;
-    narrator.said(&refused);
+    let refused = narrator.exchange("Ana", &typed(&copy), ana.aws(profile, &copy)).await?;
     ensure!(refused.code != Some(0), "the AWS CLI still reads the report");
 
     let over = world.grant_in_state(grant, "revoked").await?;

@@ -20,9 +20,8 @@ pub(crate) async fn play(narrator: &Narrator, world: &World, ana: &Ebb) -> Resul
     let question = "SELECT customer, sum(cents) FROM orders GROUP BY 1 ORDER BY 2 DESC LIMIT 3";
     narrator.run("Ana", ana, &["db", "shop", "--", "-c", question]).await?;
     let theft = ["db", "shop", "--", "-c", "DELETE FROM orders"];
-    narrator.typed("Ana", "ebb db shop -- -c 'DELETE FROM orders'");
-    let refused = ana.run(&theft).await?;
-    narrator.said(&refused);
+    let typed = "ebb db shop -- -c 'DELETE FROM orders'";
+    let refused = narrator.exchange("Ana", typed, ana.run(&theft)).await?;
     ensure!(refused.code != Some(0), "select was enough to delete");
 
     // A session that would outlast its grant by far.
@@ -30,14 +29,12 @@ pub(crate) async fn play(narrator: &Narrator, world: &World, ana: &Ebb) -> Resul
     narrator.typed("Ana", "ebb db shop -- -c 'SELECT pg_sleep(600)'");
     let cut = ana.run(&sleep).await?;
     let seen = now();
-    narrator.event("the deadline: Ana's open connection is cut");
-    narrator.said(&cut);
+    narrator.ended("the deadline: Ana's open connection is cut", &cut);
     ensure!(cut.code != Some(0), "her session ended by itself");
 
     let over = world.grant_in_state(&grant, "revoked").await?;
-    narrator.typed("Ana", "ebb db shop");
-    let refused = ana.run(&["db", "shop", "--", "-c", "SELECT 1"]).await?;
-    narrator.said(&refused);
+    let again = ["db", "shop", "--", "-c", "SELECT 1"];
+    let refused = narrator.exchange("Ana", "ebb db shop", ana.run(&again)).await?;
     ensure!(refused.code != Some(0), "a new session was opened after the deadline");
     narrator.event(&format!("the agent's finding: {}", text(&over["finding"], "summary")?));
     End::of("database", &over, seen)

@@ -60,7 +60,7 @@ async fn interrupted<T>() -> Result<T> {
 
 async fn play(narrator: &Narrator) -> Result<World> {
     narrator.chapter("A small world");
-    let world = World::builder().aws().start().await?;
+    let mut world = World::builder().aws().start().await?;
     let orders = world.orders()?;
     narrator.fact("PostgreSQL", &format!("127.0.0.1:{}, database shop, 100 orders", orders.port()));
     let endpoint = world.account()?.endpoint.as_str();
@@ -85,6 +85,7 @@ async fn play(narrator: &Narrator) -> Result<World> {
         narrator.fact(end.what, &end.lateness());
     }
     narrator.chapter("Done: nothing stands that nobody asked for");
+    world.keep_logs_to_itself();
     Ok(world)
 }
 

@@ -40,30 +40,44 @@ impl Narrator {
         ));
     }
 
-    /// Somebody types a command; what it says is shown. Fails when the command does.
+    /// Somebody types `ebb …`; what it says is shown. Fails when the command does.
     pub(crate) async fn run(&self, who: &str, ebb: &Ebb, arguments: &[&str]) -> Result<String> {
-        self.typed(who, &format!("ebb {}", shell(arguments)));
-        let output = ebb.run(arguments).await?;
-        self.said(&output);
-        output.success()
+        let typed = format!("ebb {}", shell(arguments));
+        self.exchange(who, &typed, ebb.run(arguments)).await?.success()
+    }
+
+    /// Somebody types a command; it is shown with its answer when that is there, in one piece, since
+    /// others type meanwhile. The moment told is when it was typed.
+    pub(crate) async fn exchange(
+        &self,
+        who: &str,
+        typed: &str,
+        answer: impl Future<Output = Result<Output>>,
+    ) -> Result<Output> {
+        let moment = self.moment();
+        let output = answer.await?;
+        let typed = self.prompt(who, typed);
+        self.write(&format!("{moment} {typed}\n{}", indented(&output)));
+        Ok(output)
     }
 
     /// Somebody types a command.
     pub(crate) fn typed(&self, who: &str, command: &str) {
-        let line = format!("{} {}", self.paint("1", &format!("{who}$")), self.paint("33", command));
-        self.event(&line);
+        self.event(&self.prompt(who, command));
     }
 
-    /// What a command said.
-    pub(crate) fn said(&self, output: &Output) {
-        for line in output.stdout.lines().chain(output.stderr.lines()) {
-            self.write(&format!("             {}\n", line.trim_end()));
-        }
+    /// Something that happened to a command that was typed before, and what it said.
+    pub(crate) fn ended(&self, text: &str, output: &Output) {
+        self.write(&format!("{} {text}\n{}", self.moment(), indented(output)));
     }
 
     /// A step that failed.
     pub(crate) fn failed(&self, why: &str) {
         self.write(&format!("\n{} {why}\n", self.paint("1;31", "FAILED:")));
+    }
+
+    fn prompt(&self, who: &str, command: &str) -> String {
+        format!("{} {}", self.paint("1", &format!("{who}$")), self.paint("33", command))
     }
 
     fn moment(&self) -> String {
@@ -79,6 +93,12 @@ impl Narrator {
         let mut out = stdout().lock();
         let _ignored = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+/// What a command said, set in.
+fn indented(output: &Output) -> String {
+    let lines = output.stdout.lines().chain(output.stderr.lines()).map(str::trim_end);
+    lines.filter(|line| !line.is_empty()).map(|line| format!("{:13}{line}\n", "")).collect()
 }
 
 /// Arguments as one would type them.
