@@ -58,8 +58,8 @@ pub(crate) fn read(
                 map.finish();
             }
             Some(other) => {
-                map.mistakes
-                    .add(place, format!("unknown kind '{other}': known are Scope and AccessFlow"));
+                let known = format!("unknown kind '{other}': known are Scope and AccessFlow");
+                map.mistakes.add(kind.place, known);
             }
             None => {}
         }
