@@ -100,9 +100,14 @@ async fn a_storm_of_clients_that_reconnect_is_cut_and_stays_out() {
         })
         .collect();
     let waits = || tokio::time::sleep(std::time::Duration::from_millis(5));
-    while inside.load(Ordering::Relaxed) < 30 {
-        waits().await;
-    }
+    let crowd = async {
+        while inside.load(Ordering::Relaxed) < 30 {
+            waits().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), crowd)
+        .await
+        .expect("30 clients are in");
     let finding = shop.revoke(&grant).await;
     let left = format!(
         "SELECT count(*) FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
