@@ -19,6 +19,9 @@ pub struct EnrollResponse {
     /// PEM: whom the agent trusts from now on.
     #[prost(string, tag = "4")]
     pub authority: ::prost::alloc::string::String,
+    /// Ed25519 public keys (32 bytes each): an order bears the signature of one of them.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub order_keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewCertificateRequest {
@@ -31,10 +34,13 @@ pub struct RenewCertificateResponse {
     pub certificate: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub authority: ::prost::alloc::string::String,
+    /// As in EnrollResponse; they replace those that the agent knew.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub order_keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<agent_message::Message>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -49,6 +55,14 @@ pub mod agent_message {
         CredentialOutcome(super::CredentialOutcome),
         #[prost(message, tag = "4")]
         OrphanRemoved(super::OrphanRemoved),
+        #[prost(message, tag = "5")]
+        Heartbeat(super::Heartbeat),
+        #[prost(message, tag = "6")]
+        SweepReport(super::SweepReport),
+        #[prost(message, tag = "7")]
+        SessionsFound(super::SessionsFound),
+        #[prost(message, tag = "8")]
+        SessionEnded(super::SessionEnded),
     }
 }
 /// What the agent holds, told at the start of each stream.
@@ -62,6 +76,20 @@ pub struct Hello {
     pub integrations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "4")]
     pub held: ::prost::alloc::vec::Vec<Held>,
+    /// Whether it takes no new grants.
+    #[prost(bool, tag = "5")]
+    pub draining: bool,
+}
+/// Told every ten seconds; the broker answers each.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heartbeat {
+    #[prost(int64, tag = "1")]
+    pub now_ms: i64,
+    #[prost(bool, tag = "2")]
+    pub draining: bool,
+    /// How many grants it has given and not torn down.
+    #[prost(uint32, tag = "3")]
+    pub held: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Held {
@@ -72,7 +100,7 @@ pub struct Held {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BrokerMessage {
-    #[prost(oneof = "broker_message::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "broker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<broker_message::Message>,
 }
 /// Nested message and enum types in `BrokerMessage`.
@@ -81,27 +109,66 @@ pub mod broker_message {
     pub enum Message {
         #[prost(message, tag = "1")]
         Welcome(super::Welcome),
+        /// The payload is an Order.
         #[prost(message, tag = "2")]
-        Order(super::Order),
+        Order(super::Signed),
+        /// The payload is a CredentialOrder.
         #[prost(message, tag = "3")]
-        CredentialOrder(super::CredentialOrder),
+        CredentialOrder(super::Signed),
         /// The broker has an outcome on record: the agent may forget the grant.
         #[prost(message, tag = "4")]
         OutcomeRecorded(super::OutcomeRecorded),
+        #[prost(message, tag = "5")]
+        HeartbeatAnswer(super::HeartbeatAnswer),
+        #[prost(message, tag = "6")]
+        SessionsWanted(super::SessionsWanted),
+        #[prost(message, tag = "7")]
+        EndSession(super::EndSession),
+        #[prost(message, tag = "8")]
+        Elsewhere(super::Elsewhere),
     }
+}
+/// A message as it was encoded, and the broker's Ed25519 signature (RFC 8032) over a prefix and these
+/// very bytes. The prefix is 'ebbgate.agent.v1.Order' or 'ebbgate.agent.v1.CredentialOrder' and one
+/// NUL, so that one kind never passes for another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Signed {
+    #[prost(bytes = "vec", tag = "1")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+/// By its own clock the broker heard the heartbeat at that time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatAnswer {
+    #[prost(int64, tag = "1")]
+    pub now_ms: i64,
 }
 /// The full set of this agent's standing orders. What the agent holds and is not here must end.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {
     #[prost(int64, tag = "1")]
     pub now_ms: i64,
+    /// Each payload is an Order.
     #[prost(message, repeated, tag = "2")]
-    pub orders: ::prost::alloc::vec::Vec<Order>,
+    pub orders: ::prost::alloc::vec::Vec<Signed>,
     /// Those of the offered integrations that are this agent's. On others it removes nothing.
     #[prost(string, repeated, tag = "3")]
     pub integrations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Grants on these integrations that another agent holds: known, so no orphans.
+    #[prost(string, repeated, tag = "4")]
+    pub elsewhere: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// One more grant on an integration of this agent's that another agent is about to hold: as if
+/// Welcome had listed it. Told before the order goes out, so that its mark is never an orphan's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Elsewhere {
+    #[prost(string, tag = "1")]
+    pub integration: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub grant_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Order {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
@@ -113,8 +180,11 @@ pub struct Order {
     /// its wall clock and this by its boot clock.
     #[prost(int64, tag = "4")]
     pub remaining_ms: i64,
+    /// For which agent it is: nobody else carries it out.
+    #[prost(string, tag = "5")]
+    pub agent_id: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GrantSpec {
     #[prost(string, tag = "1")]
     pub grant_id: ::prost::alloc::string::String,
@@ -138,6 +208,38 @@ pub struct GrantSpec {
     pub ticket: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(int64, tag = "11")]
     pub deadline_ms: i64,
+    /// What the permission consists of where an operator has defined it.
+    #[prost(message, repeated, tag = "12")]
+    pub rights: ::prost::alloc::vec::Vec<Right>,
+}
+/// One right on a database server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Right {
+    #[prost(oneof = "right::Right", tags = "1, 2")]
+    pub right: ::core::option::Option<right::Right>,
+}
+/// Nested message and enum types in `Right`.
+pub mod right {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Right {
+        #[prost(message, tag = "1")]
+        Level(super::LevelRight),
+        /// Membership in a role that the operator has made: its name.
+        #[prost(string, tag = "2")]
+        Role(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LevelRight {
+    /// None: the resource's own.
+    #[prost(string, optional, tag = "1")]
+    pub database: ::core::option::Option<::prost::alloc::string::String>,
+    /// None: all of them.
+    #[prost(string, optional, tag = "2")]
+    pub schema: ::core::option::Option<::prost::alloc::string::String>,
+    /// select, full, ddl or admin.
+    #[prost(string, tag = "3")]
+    pub level: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CredentialOrder {
@@ -145,8 +247,30 @@ pub struct CredentialOrder {
     pub seq: u64,
     #[prost(string, tag = "2")]
     pub grant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(oneof = "credential_order::Verifier", tags = "3, 4")]
+    pub verifier: ::core::option::Option<credential_order::Verifier>,
+}
+/// Nested message and enum types in `CredentialOrder`.
+pub mod credential_order {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Verifier {
+        #[prost(string, tag = "3")]
+        ScramVerifier(::prost::alloc::string::String),
+        #[prost(message, tag = "4")]
+        MysqlVerifiers(super::MysqlVerifiers),
+    }
+}
+/// One password's verifiers, for each plugin of MySQL and MariaDB.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MysqlVerifiers {
+    #[prost(string, tag = "1")]
+    pub native: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub caching_sha2: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
-    pub scram_verifier: ::prost::alloc::string::String,
+    pub ed25519: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CredentialOutcome {
@@ -176,6 +300,9 @@ pub struct Outcome {
     pub grant_id: ::prost::alloc::string::String,
     #[prost(int64, tag = "3")]
     pub at_ms: i64,
+    /// Why it was torn down.
+    #[prost(enumeration = "EndCause", tag = "9")]
+    pub cause: i32,
     #[prost(oneof = "outcome::Result", tags = "4, 5, 6, 7, 8")]
     pub result: ::core::option::Option<outcome::Result>,
 }
@@ -242,6 +369,83 @@ pub struct OrphanRemoved {
     #[prost(message, optional, tag = "3")]
     pub finding: ::core::option::Option<Finding>,
 }
+/// What one look at a target found that should not be so. Told after each look, found or not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SweepReport {
+    #[prost(string, tag = "1")]
+    pub integration: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub at_ms: i64,
+    /// How many grants' marks it bears.
+    #[prost(uint32, tag = "3")]
+    pub marked: u32,
+    /// Marks of grants that nobody knows. They are removed once they have been there for a while.
+    #[prost(string, repeated, tag = "4")]
+    pub orphans: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Active grants without a mark. They end.
+    #[prost(string, repeated, tag = "5")]
+    pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why the target could not be looked at; empty where it could.
+    #[prost(string, tag = "6")]
+    pub error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionsWanted {
+    /// Comes back with the answer.
+    #[prost(uint64, tag = "1")]
+    pub query: u64,
+    #[prost(string, tag = "2")]
+    pub integration: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SessionsFound {
+    #[prost(uint64, tag = "1")]
+    pub query: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub sessions: ::prost::alloc::vec::Vec<LiveSession>,
+    /// Why they could not be told.
+    #[prost(message, optional, tag = "3")]
+    pub failure: ::core::option::Option<Failure>,
+}
+/// One live session under a grant, as its target shows it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LiveSession {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub grant_id: ::prost::alloc::string::String,
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "3")]
+    pub started_at_us: i64,
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(int64, optional, tag = "5")]
+    pub state_since_ms: ::core::option::Option<i64>,
+    #[prost(string, optional, tag = "6")]
+    pub client: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "7")]
+    pub application: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Ends one session; its grant stays.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndSession {
+    #[prost(uint64, tag = "1")]
+    pub query: u64,
+    #[prost(string, tag = "2")]
+    pub integration: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub session: ::core::option::Option<LiveSession>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionEnded {
+    #[prost(uint64, tag = "1")]
+    pub query: u64,
+    /// Whether it was there.
+    #[prost(bool, tag = "2")]
+    pub found: bool,
+    #[prost(message, optional, tag = "3")]
+    pub failure: ::core::option::Option<Failure>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Action {
@@ -267,6 +471,46 @@ impl Action {
             "ACTION_UNSPECIFIED" => Some(Self::Unspecified),
             "ACTION_PROVISION" => Some(Self::Provision),
             "ACTION_REVOKE" => Some(Self::Revoke),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EndCause {
+    Unspecified = 0,
+    Ordered = 1,
+    Deadline = 2,
+    NotStanding = 3,
+    /// The broker was away for longer than the partition policy allows.
+    CutOff = 4,
+    /// It was not on the target any more.
+    Missing = 5,
+}
+impl EndCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "END_CAUSE_UNSPECIFIED",
+            Self::Ordered => "END_CAUSE_ORDERED",
+            Self::Deadline => "END_CAUSE_DEADLINE",
+            Self::NotStanding => "END_CAUSE_NOT_STANDING",
+            Self::CutOff => "END_CAUSE_CUT_OFF",
+            Self::Missing => "END_CAUSE_MISSING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "END_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "END_CAUSE_ORDERED" => Some(Self::Ordered),
+            "END_CAUSE_DEADLINE" => Some(Self::Deadline),
+            "END_CAUSE_NOT_STANDING" => Some(Self::NotStanding),
+            "END_CAUSE_CUT_OFF" => Some(Self::CutOff),
+            "END_CAUSE_MISSING" => Some(Self::Missing),
             _ => None,
         }
     }
