@@ -1,13 +1,13 @@
 //! What a person logs in with. Nothing here is kept or logged (I8).
 
-use ebbgate_domain::{Timestamp, scram::ScramVerifier};
+use ebbgate_domain::{Timestamp, verifier::Verifier};
 use secrecy::SecretString;
 
 /// What a person brings, or asks for.
 #[derive(Debug, Clone)]
 pub enum CredentialWish {
     /// A verifier of a password that was made on the person's own machine.
-    Verifier(ScramVerifier),
+    Verifier(Verifier),
     /// Credentials that only the target can make.
     Issue,
 }

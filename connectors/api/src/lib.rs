@@ -18,6 +18,7 @@ use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     order::{Finding, GrantSpec},
+    session::LiveSession,
 };
 
 pub use credential::{AwsCredentials, Credential, CredentialWish};
@@ -26,11 +27,12 @@ pub use error::{ConnectorError, ErrorKind};
 /// Provisions, verifies and revokes on one integration.
 #[async_trait]
 pub trait Connector: Send + Sync {
-    /// Whether the target can be reached with the rights that are needed.
+    /// Looks at whether the connector can do on the target what it must, and what is missing;
+    /// nothing where all is well.
     ///
     /// # Errors
-    /// Tells what is missing.
-    async fn check(&self) -> Result<(), ConnectorError>;
+    /// The target could not be asked.
+    async fn check(&self) -> Result<Vec<Lack>, ConnectorError>;
 
     /// Makes the permission exist on the target until the deadline. Where it exists already, it is
     /// brought to what `grant` says.
@@ -69,6 +71,24 @@ pub trait Connector: Send + Sync {
     /// The target could not be asked.
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError>;
 
+    /// Whether each grant that is active has its mark on the target, so that one without a mark
+    /// must have been removed there by somebody else.
+    fn marks_every_grant(&self) -> bool;
+
+    /// The live sessions under any grant, as the target shows them now.
+    ///
+    /// # Errors
+    /// The target could not be asked.
+    async fn sessions(&self) -> Result<Vec<LiveSession>, ConnectorError>;
+
+    /// Ends one live session of a grant and waits until it is gone; the grant stays. False where it
+    /// was gone already. `session` is what [`Connector::sessions`] told, so that a number that was
+    /// taken up again by somebody else is not hit.
+    ///
+    /// # Errors
+    /// It is still there, or the target could not be asked.
+    async fn end_session(&self, session: &LiveSession) -> Result<bool, ConnectorError>;
+
     /// Removes what bears a grant's mark but belongs to no grant that is known (I7).
     ///
     /// # Errors
@@ -84,6 +104,15 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// It is tried again with the next sweep.
     async fn prune(&self, now: Timestamp) -> Result<(), ConnectorError>;
+}
+
+/// Something that the connector needs on its target and does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// What is missing, and what does not work without it.
+    pub what: String,
+    /// What an operator runs, or changes, to cure it.
+    pub cure: String,
 }
 
 /// The time, for those who must note when they saw something.
