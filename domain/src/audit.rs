@@ -90,6 +90,9 @@ pub enum Action {
     /// Could not be provisioned; what was begun is verified gone.
     #[serde(rename = "grant.failed")]
     GrantFailed,
+    /// Another agent of its integration carries out its orders from now on.
+    #[serde(rename = "grant.moved")]
+    GrantMoved,
     /// An agent or connector answered to an order that is no longer the newest.
     #[serde(rename = "grant.stale_order")]
     GrantStaleOrder,
@@ -102,6 +105,15 @@ pub enum Action {
     /// A credential could not be made.
     #[serde(rename = "credential.failed")]
     CredentialFailed,
+    /// The intent to end one live session was written down.
+    #[serde(rename = "session.ending")]
+    SessionEnding,
+    /// One live session was ended, or was gone already; its grant stays.
+    #[serde(rename = "session.ended")]
+    SessionEnded,
+    /// One live session could not be ended.
+    #[serde(rename = "session.end_failed")]
+    SessionEndFailed,
     /// An enrolment token was made.
     #[serde(rename = "agent.token_created")]
     AgentTokenCreated,
@@ -117,6 +129,12 @@ pub enum Action {
     /// An agent's stream ended.
     #[serde(rename = "agent.disconnected")]
     AgentDisconnected,
+    /// An administrator shut an agent out.
+    #[serde(rename = "agent.revoked")]
+    AgentRevoked,
+    /// What a look at a target found that should not be so has changed (I7).
+    #[serde(rename = "drift.found")]
+    DriftFound,
     /// An agent found something that bore our mark and removed it (I7).
     #[serde(rename = "agent.orphan_removed")]
     AgentOrphanRemoved,

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     duration::AccessDuration,
-    inventory::Resource,
+    inventory::{Resource, ResourceKind},
     names::{FlowName, PermissionName, PrincipalId, ScopeName},
     principal::{Directory, Subject},
+    right::Right,
     scope::Scope,
 };
 
@@ -111,11 +112,24 @@ impl AccessFlow {
     }
 }
 
-/// All scopes and flows that are in force.
+/// A permission that an operator has defined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    /// Its name; never one that the connectors know by themselves.
+    pub name: PermissionName,
+    /// For resources of which kind.
+    pub kind: ResourceKind,
+    /// What it consists of; at least one.
+    pub rights: Vec<Right>,
+}
+
+/// All scopes, permissions and flows that are in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policies {
     /// The scopes by name.
     pub scopes: BTreeMap<ScopeName, Scope>,
+    /// The operator's own permissions by name.
+    pub permissions: BTreeMap<PermissionName, Permission>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
 }
@@ -130,11 +144,21 @@ impl Policies {
                 continue;
             }
             for permission in &access.permissions {
-                if resource.kind.offers(permission) && !offered.contains(permission) {
+                if self.exists(permission, resource.kind) && !offered.contains(permission) {
                     offered.push(permission.clone());
                 }
             }
         }
         offered
+    }
+
+    fn exists(&self, permission: &PermissionName, kind: ResourceKind) -> bool {
+        kind.offers(permission)
+            || self.permissions.get(permission).is_some_and(|own| own.kind == kind)
+    }
+
+    /// What a permission consists of now; nothing for one that the connectors know by name.
+    pub fn rights(&self, permission: &PermissionName) -> Vec<Right> {
+        self.permissions.get(permission).map_or_else(Vec::new, |own| own.rights.clone())
     }
 }

@@ -12,18 +12,21 @@ use crate::names::{IntegrationName, PermissionName, ResourceId};
 pub enum ResourceKind {
     /// One database of a PostgreSQL server.
     Postgres,
+    /// One database of a MySQL or MariaDB server.
+    Mysql,
     /// One S3 bucket.
     S3,
 }
 
 impl ResourceKind {
     /// All kinds, for messages and completions.
-    pub const ALL: [Self; 2] = [Self::Postgres, Self::S3];
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::S3];
 
     /// The kind as settings and flows write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
             Self::S3 => "s3",
         }
     }
@@ -31,7 +34,7 @@ impl ResourceKind {
     /// The permissions that the connectors know for this kind.
     pub fn permissions(self) -> &'static [&'static str] {
         match self {
-            Self::Postgres => &["select", "full"],
+            Self::Postgres | Self::Mysql => &["select", "full", "ddl", "admin"],
             Self::S3 => &["read-only", "read-write"],
         }
     }

@@ -7,21 +7,27 @@
 
 pub mod approval;
 pub mod audit;
+pub mod clock_offset;
 pub mod duration;
 pub mod flow;
 pub mod grant;
 pub mod ids;
 pub mod inventory;
+pub mod mysql_verifier;
 pub mod names;
 pub mod notice;
 pub mod offer;
 pub mod order;
+pub mod placing;
 pub mod principal;
 pub mod refusal;
 pub mod request;
+pub mod right;
 pub mod scope;
 pub mod scram;
+pub mod session;
 pub mod transition;
+pub mod verifier;
 
 pub use jiff::Timestamp;
 pub use transition::{Effect, Transition};

@@ -7,6 +7,7 @@ use crate::{
     ids::{GrantId, RequestId},
     inventory::ResourceKind,
     names::{FlowName, IntegrationName, PermissionName, PrincipalId, ResourceId},
+    right::Right,
 };
 
 /// Everything a connector needs to know of a grant. It is written into the agent's journal, so that
@@ -29,6 +30,10 @@ pub struct GrantSpec {
     pub native: String,
     /// Which level of access.
     pub permission: PermissionName,
+    /// What that consists of where an operator has defined it; empty for one that its connector
+    /// knows by name.
+    #[serde(default)]
+    pub rights: Vec<Right>,
     /// Through which flow.
     pub flow: FlowName,
     /// The ticket, for the target's own logs.
@@ -71,4 +76,20 @@ pub struct Finding {
     pub sessions_ended: u32,
     /// What it saw, in one sentence.
     pub summary: String,
+}
+
+/// Why the place that runs a connector tore a grant down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndCause {
+    /// The broker ordered it.
+    Ordered,
+    /// The deadline passed.
+    Deadline,
+    /// The broker did not list it among its standing orders.
+    NotStanding,
+    /// The broker could not be reached for longer than the integration's partition policy allows.
+    CutOff,
+    /// It was found missing on the target: somebody removed it there.
+    Missing,
 }

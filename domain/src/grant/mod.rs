@@ -7,6 +7,7 @@
 //!
 //! Teardown is never given up: a failed attempt backs off and is tried again for ever.
 
+mod places;
 mod state;
 mod transitions;
 
@@ -17,8 +18,9 @@ use crate::{
     duration::AccessDuration,
     ids::{GrantId, RequestId},
     inventory::{Resource, ResourceKind},
-    names::{FlowName, IntegrationName, PermissionName, PrincipalId, ResourceId},
+    names::{AgentName, FlowName, IntegrationName, PermissionName, PrincipalId, ResourceId},
     order::{GrantSpec, Order, OrderAction},
+    right::Right,
 };
 
 pub use state::{Attempts, GrantState, RevokeReason};
@@ -51,6 +53,9 @@ pub struct Grant {
     pub native: String,
     /// Which level of access.
     pub permission: PermissionName,
+    /// What that consists of where an operator has defined it.
+    #[serde(default)]
+    pub rights: Vec<Right>,
     /// Through which flow.
     pub flow: FlowName,
     /// The ticket.
@@ -65,11 +70,16 @@ pub struct Grant {
     pub active_since: Option<Timestamp>,
     /// The newest order's number (I5).
     pub seq: u64,
+    /// Which agent that order went to, so that exactly one carries it out; none before the first,
+    /// and where the broker itself runs the connector.
+    #[serde(default)]
+    pub place: Option<AgentName>,
     /// Until when credentials that the target handed out stay valid by themselves.
     pub credentials_until: Option<Timestamp>,
     /// How it stands.
     pub state: GrantState,
 }
+
 /// What is planned for one item of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
@@ -83,6 +93,8 @@ pub struct Plan<'a> {
     pub resource: &'a Resource,
     /// Which level of access.
     pub permission: &'a PermissionName,
+    /// What that consists of where an operator has defined it.
+    pub rights: &'a [Right],
     /// Through which flow.
     pub flow: &'a FlowName,
     /// The ticket.
@@ -103,6 +115,7 @@ impl Grant {
             kind: plan.resource.kind,
             native: plan.resource.native.clone(),
             permission: plan.permission.clone(),
+            rights: plan.rights.to_vec(),
             flow: plan.flow.clone(),
             ticket: plan.ticket.map(ToOwned::to_owned),
             duration: plan.duration,
@@ -110,6 +123,7 @@ impl Grant {
             deadline: None,
             active_since: None,
             seq: 0,
+            place: None,
             credentials_until: None,
             state: GrantState::Planned,
         }
@@ -162,6 +176,7 @@ impl Grant {
             kind: self.kind,
             native: self.native.clone(),
             permission: self.permission.clone(),
+            rights: self.rights.clone(),
             flow: self.flow.clone(),
             ticket: self.ticket.clone(),
             deadline: self.deadline?,

@@ -4,7 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{ANSWER_PATIENCE, LONGEST_PAUSE};
-use crate::{ids::GrantId, names::PrincipalId, order::Finding};
+use crate::{
+    ids::GrantId,
+    names::PrincipalId,
+    order::{EndCause, Finding},
+};
 
 /// How a grant stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +75,10 @@ pub enum RevokeReason {
     },
     /// Its principal was disabled or removed (I10).
     RequesterLeft,
+    /// Its agent was without the broker for longer than the integration's partition policy allows.
+    CutOff,
+    /// It was not on its target any more: somebody removed it there.
+    Missing,
     /// It could not be provisioned; what was begun is cleared away.
     ProvisionFailed {
         /// What went wrong.
@@ -79,6 +87,15 @@ pub enum RevokeReason {
 }
 
 impl RevokeReason {
+    /// What the cause of a teardown that nobody ordered means for the grant.
+    pub(super) fn of(cause: EndCause) -> Self {
+        match cause {
+            EndCause::CutOff => Self::CutOff,
+            EndCause::Missing => Self::Missing,
+            EndCause::Ordered | EndCause::Deadline | EndCause::NotStanding => Self::Expired,
+        }
+    }
+
     /// The reason in one word, as the API and the audit log show it.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -86,6 +103,8 @@ impl RevokeReason {
             Self::Released => "released",
             Self::Revoked { .. } => "revoked",
             Self::RequesterLeft => "requester-left",
+            Self::CutOff => "cut-off",
+            Self::Missing => "missing",
             Self::ProvisionFailed { .. } => "failed",
         }
     }

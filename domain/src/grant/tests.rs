@@ -1,23 +1,25 @@
 //! A grant's life in examples, and its invariants under random events.
 
 use proptest::prelude::*;
+use rstest::rstest;
 
 use super::{state::plus, *};
 use crate::{
     audit::{Action, Actor},
-    order::Finding,
+    order::{EndCause, Finding},
+    placing::{Candidate, Runner},
     transition::{Effect, Transition},
 };
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-fn agent() -> Actor {
+pub(super) fn agent() -> Actor {
     Actor::Agent("db-eu".parse().unwrap())
 }
 
-fn planned() -> Grant {
+pub(super) fn planned() -> Grant {
     let resource = Resource {
         id: "orders/postgres/shop".parse().unwrap(),
         integration: "orders".parse().unwrap(),
@@ -31,6 +33,7 @@ fn planned() -> Grant {
         principal: &"ana@example.com".parse().unwrap(),
         resource: &resource,
         permission: &"select".parse().unwrap(),
+        rights: &[],
         flow: &"data-shop".parse().unwrap(),
         ticket: Some("OPS-1"),
         duration: "60s".parse().unwrap(),
@@ -42,7 +45,7 @@ fn provisioning() -> Grant {
     planned().advance(at(0)).unwrap().state
 }
 
-fn active() -> Grant {
+pub(super) fn active() -> Grant {
     provisioning().provisioned(1, agent(), at(1)).unwrap().state
 }
 
@@ -81,7 +84,7 @@ fn from_plan_to_proof() {
 
     let ending = active.advance(at(65)).unwrap();
     assert_eq!((order(&ending).action, order(&ending).seq), (OrderAction::Revoke, 2));
-    let ended = ending.state.torn_down(2, finding(66), agent(), at(66)).unwrap();
+    let ended = ending.state.torn_down(2, finding(66), EndCause::Ordered, agent(), at(66)).unwrap();
     assert!(ended.state.is_over());
     let proof = &ended.events[0];
     assert_eq!(proof.action, Action::GrantRevoked);
@@ -90,8 +93,28 @@ fn from_plan_to_proof() {
 
 #[test]
 fn the_agents_own_timer_may_be_first() {
-    let ended = active().torn_down(1, finding(60), agent(), at(60)).unwrap().state;
-    assert!(matches!(ended.state, GrantState::Revoked { reason: RevokeReason::Expired, .. }));
+    let ended = active().torn_down(1, finding(60), EndCause::Deadline, agent(), at(60)).unwrap();
+    let ended = ended.state.state;
+    assert!(matches!(ended, GrantState::Revoked { reason: RevokeReason::Expired, .. }));
+}
+
+#[rstest]
+#[case(EndCause::Deadline, "expired")]
+#[case(EndCause::NotStanding, "expired")]
+#[case(EndCause::CutOff, "cut-off")]
+#[case(EndCause::Missing, "missing")]
+fn an_end_that_nobody_ordered_tells_its_cause(#[case] cause: EndCause, #[case] reason: &str) {
+    let ended = active().torn_down(1, finding(20), cause, agent(), at(20)).unwrap();
+    assert_eq!(ended.events[0].details["reason"], reason);
+    let late = ended.events[0].details.contains_key("late_ms");
+    assert_eq!(late, reason == "expired", "only at a deadline something is late");
+}
+
+#[test]
+fn an_end_that_was_begun_keeps_its_reason() {
+    let revoking = active().revoke(RevokeReason::Released, &agent(), at(2)).unwrap().state;
+    let ended = revoking.torn_down(1, finding(3), EndCause::CutOff, agent(), at(3)).unwrap();
+    assert_eq!(ended.events[0].details["reason"], "released");
 }
 
 #[test]
@@ -123,7 +146,8 @@ fn a_target_that_is_down_is_tried_for_two_minutes_then_cleared() {
     assert_eq!(order(&order_again).seq, 2);
     let given_up = order_again.state.provision_failed(2, "down", true, agent(), at(121)).unwrap();
     assert_eq!(order(&given_up).action, OrderAction::Revoke);
-    let failed = given_up.state.torn_down(3, finding(122), agent(), at(122)).unwrap().state;
+    let failed = given_up.state.torn_down(3, finding(122), EndCause::Ordered, agent(), at(122));
+    let failed = failed.unwrap().state;
     assert!(matches!(failed.state, GrantState::Failed { .. }));
 }
 
@@ -172,6 +196,8 @@ enum Event {
     TornDown(u8),
     TeardownFailed(u8),
     Credential,
+    /// Which of two agents are connected, and which is shut out.
+    Agents(bool, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -185,14 +211,21 @@ fn event() -> impl Strategy<Value = Event> {
         (0..3_u8).prop_map(Event::TornDown),
         (0..3_u8).prop_map(Event::TeardownFailed),
         Just(Event::Credential),
+        any::<(bool, bool)>().prop_map(|(one, two)| Event::Agents(one, two)),
     ]
 }
 
-fn apply(grant: &Grant, event: &Event, now: Timestamp) -> Option<Transition<Grant>> {
+fn apply(
+    grant: &Grant,
+    event: &Event,
+    runner: &Runner,
+    now: Timestamp,
+) -> Option<Transition<Grant>> {
     // Answers may be to older orders.
     let seq = |back: u8| grant.seq.saturating_sub(u64::from(back));
     match event {
         Event::Pass(_) => None,
+        Event::Agents(..) => grant.hand_over(runner, now),
         Event::Advance => grant.advance(now),
         Event::Provisioned(back) => grant.provisioned(seq(*back), agent(), now).ok(),
         Event::ProvisionFailed(back, may_pass) => {
@@ -201,11 +234,22 @@ fn apply(grant: &Grant, event: &Event, now: Timestamp) -> Option<Transition<Gran
         Event::Revoke => grant.revoke(RevokeReason::Released, &agent(), now).ok(),
         Event::TornDown(back) => {
             let finding = Finding { checked_at: now, closed_at: now, ..finding(0) };
-            grant.torn_down(seq(*back), finding, agent(), now).ok()
+            grant.torn_down(seq(*back), finding, EndCause::Deadline, agent(), now).ok()
         }
         Event::TeardownFailed(back) => grant.teardown_failed(seq(*back), "x", agent(), now).ok(),
         Event::Credential => grant.credential_requested(&grant.principal, None, now).ok(),
     }
+}
+
+fn agents(one: bool, two: bool) -> Runner {
+    let candidate = |(name, there): (&str, bool)| {
+        there.then(|| Candidate {
+            name: name.parse().unwrap(),
+            draining: false,
+            clock: crate::clock_offset::ClockState::Ok,
+        })
+    };
+    Runner::Agents([("db-1", one), ("db-2", two)].into_iter().filter_map(candidate).collect())
 }
 
 fn is_ending(grant: &Grant) -> bool {
@@ -216,11 +260,16 @@ proptest! {
     #[test]
     fn invariants_hold_under_any_events(events in prop::collection::vec(event(), 1..60)) {
         let (mut grant, mut now) = (planned(), at(0));
+        let mut runner = agents(true, true);
         for event in &events {
             if let Event::Pass(seconds) = event {
                 now = plus(now, SignedDuration::from_secs(i64::from(*seconds)));
             }
-            let Some(next) = apply(&grant, event, now) else { continue };
+            if let Event::Agents(one, two) = event {
+                runner = agents(*one, *two);
+            }
+            let Some(next) = apply(&grant, event, &runner, now) else { continue };
+            let next = next.placed(&runner, now);
             let state = &next.state;
 
             // I5: what ends never comes back, and orders only grow.
@@ -238,6 +287,11 @@ proptest! {
                     prop_assert!(order.action == OrderAction::Revoke || order.spec.deadline > now);
                 }
             }
+            // Exactly one place has an order, and it changes only with a new one.
+            prop_assert!(state.place == grant.place || state.seq > grant.seq);
+            let moved = grant.place.is_some() && state.place != grant.place;
+            let told = next.events.iter().any(|event| event.action == Action::GrantMoved);
+            prop_assert_eq!(moved, told);
             // I11: a change of state is told to the audit log.
             prop_assert!(state.state_name() == grant.state_name() || !next.events.is_empty());
             // I6: revoked or failed means verified, unless nothing ever was sent.

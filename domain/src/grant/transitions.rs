@@ -12,7 +12,7 @@ use crate::{
     audit::{Action, Actor, AuditEvent},
     names::PrincipalId,
     notice::Notice,
-    order::Finding,
+    order::{EndCause, Finding},
     refusal::Refusal,
     transition::{Effect, Transition},
 };
@@ -42,7 +42,7 @@ impl Grant {
         }
     }
 
-    fn is_past_deadline(&self, now: Timestamp) -> bool {
+    pub(super) fn is_past_deadline(&self, now: Timestamp) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
@@ -63,7 +63,7 @@ impl Grant {
         next.ordered().record(event)
     }
 
-    fn order_again(&self, state: GrantState) -> Transition<Self> {
+    pub(super) fn order_again(&self, state: GrantState) -> Transition<Self> {
         Self { seq: self.seq + 1, state, ..self.clone() }.ordered()
     }
 
@@ -208,8 +208,9 @@ impl Grant {
     }
 
     /// The place that runs the connector has torn down and verified: by order, or by its own timer
-    /// before the order came. Either way it is true, whatever number it bears: what is verified
-    /// gone is never made again for this grant.
+    /// before the order came. Either way it is true, whatever number it bears and whichever place
+    /// says it: what is verified gone is never made again for this grant. Where nobody had begun to
+    /// end it, `cause` says why it ended.
     ///
     /// # Errors
     /// [`Refusal::StaleOrder`] where the grant is over already, or nothing was ever sent.
@@ -217,11 +218,12 @@ impl Grant {
         &self,
         seq: u64,
         finding: Finding,
+        cause: EndCause,
         actor: Actor,
         now: Timestamp,
     ) -> Result<Transition<Self>, Refusal> {
         let reason = match &self.state {
-            GrantState::Provisioning(_) | GrantState::Active => RevokeReason::Expired,
+            GrantState::Provisioning(_) | GrantState::Active => RevokeReason::of(cause),
             GrantState::Revoking { reason, .. } => reason.clone(),
             _ => return Err(self.stale(seq)),
         };

@@ -23,6 +23,7 @@ use crate::{
     inventory::Resource,
     names::{PermissionName, PrincipalId},
     principal::Directory,
+    right::Right,
 };
 
 pub use submit::{Submission, submit};
@@ -67,6 +68,9 @@ pub struct RequestItem {
     pub resource: Resource,
     /// Which level of access.
     pub permission: PermissionName,
+    /// What that consisted of when the request was made, where an operator has defined it.
+    #[serde(default)]
+    pub rights: Vec<Right>,
 }
 
 /// How a request stands.
@@ -87,7 +91,7 @@ pub enum RequestState {
     Lapsed,
     /// All its grants are over.
     Ended {
-        /// Why: expired, released, revoked or failed.
+        /// Why.
         reason: EndReason,
         /// When.
         at: Timestamp,
@@ -104,6 +108,10 @@ pub enum EndReason {
     Released,
     /// Somebody took it away.
     Revoked,
+    /// An agent ended it because the broker could not be reached for too long.
+    CutOff,
+    /// Somebody removed it on its target.
+    Missing,
     /// No grant could be provisioned.
     Failed,
 }

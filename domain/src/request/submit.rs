@@ -58,7 +58,12 @@ pub fn submit(
         .iter()
         .map(|(grant, resource, permission)| {
             let permission = choose(flow, resource, permission.as_ref(), policies)?;
-            Ok(RequestItem { grant: *grant, resource: (*resource).clone(), permission })
+            Ok(RequestItem {
+                grant: *grant,
+                resource: (*resource).clone(),
+                rights: policies.rights(&permission),
+                permission,
+            })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
     let duration = wish.duration.unwrap_or(flow.duration.default);

@@ -10,7 +10,8 @@ use crate::{
     approval::Verdict,
     audit::Action,
     flow::{
-        Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Policies,
+        Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Permission,
+        Policies,
     },
     grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
@@ -83,8 +84,16 @@ fn policies() -> Policies {
     };
     Policies {
         scopes: BTreeMap::from([(scope.name.clone(), scope)]),
+        permissions: BTreeMap::from([(support().name, support())]),
         flows: BTreeMap::from([(flow().name, flow())]),
     }
+}
+
+/// A permission that the operator has defined.
+fn support() -> Permission {
+    let name = "app_support".parse().unwrap();
+    let rights = vec![Right::Role { name }];
+    Permission { name: "support".parse().unwrap(), kind: ResourceKind::Postgres, rights }
 }
 
 /// A wish that the rules allow; tests change one thing.
@@ -168,6 +177,30 @@ fn an_automatic_flow_approves_at_once() {
     assert_eq!(planned(&asked).len(), 1);
     let actions: Vec<_> = asked.events.iter().map(|event| event.action).collect();
     assert_eq!(actions, [Action::RequestCreated, Action::RequestApproved]);
+}
+
+#[test]
+fn an_operators_own_permission_is_frozen_with_what_it_consists_of() {
+    let permissions = vec!["support".parse().unwrap(), "select".parse().unwrap()];
+    let access = vec![Access { scope: "shop".parse().unwrap(), permissions }];
+    let flow = AccessFlow { access, approval: ApprovalPolicy::Automatic, ..flow() };
+    let asked = ask(&Wish { permission: Some("support"), flow: flow.clone(), ..Wish::default() });
+    let [grant] = &planned(&asked.unwrap())[..] else { panic!("one grant") };
+    assert_eq!(grant.rights, support().rights);
+    let built_in = ask(&Wish { permission: Some("select"), flow, ..Wish::default() }).unwrap();
+    assert_eq!(planned(&built_in)[0].rights, []);
+}
+
+#[test]
+fn an_operators_own_permission_is_for_one_kind_of_resource() {
+    let own = Permission { kind: ResourceKind::Mysql, ..support() };
+    let policies =
+        Policies { permissions: BTreeMap::from([(own.name.clone(), own)]), ..policies() };
+    let access = vec![Access {
+        scope: "shop".parse().unwrap(),
+        permissions: vec!["support".parse().unwrap()],
+    }];
+    assert_eq!(policies.permissions(&AccessFlow { access, ..flow() }, &resource("shop")), []);
 }
 
 #[rstest]

@@ -166,6 +166,7 @@ impl AccessRequest {
                     principal: &next.requester,
                     resource: &item.resource,
                     permission: &item.permission,
+                    rights: &item.rights,
                     flow: &next.flow.name,
                     ticket: next.ticket.as_deref(),
                     duration: next.duration,
@@ -199,6 +200,10 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         EndReason::Failed
     } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
         EndReason::Revoked
+    } else if reasons.contains(&"missing") {
+        EndReason::Missing
+    } else if reasons.contains(&"cut-off") {
+        EndReason::CutOff
     } else if reasons.contains(&"released") {
         EndReason::Released
     } else {
