@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_api::{ConnectorError, Lack};
 use sqlx::FromRow;
 
 use crate::{
+    claim::Claim,
     failure::{Doing as _, Failure},
+    names::{GRAVEYARD, PRIVILEGE_ROLES},
     server::Server,
     sql,
 };
@@ -24,51 +26,81 @@ struct Standing {
     sees_sessions: bool,
     /// `createrole_self_grant`, which 16 and later have.
     self_grant: Option<String>,
+    /// Roles that Ebbgate made on this server and that we don't administer.
+    strangers: Vec<String>,
+    /// Whether it may not set passwords, as `rds.restrict_password_commands` has it.
+    passwords_restricted: bool,
 }
 
+/// `$1` is the pattern of privilege roles, `$2` the graveyard.
 const LOOK: &str = "
     SELECT rolname::text AS role, pg_is_in_recovery() AS standby, rolsuper AS superuser,
            rolcreaterole AS createrole,
            pg_has_role('pg_signal_backend', 'USAGE') AS may_signal,
            pg_has_role('pg_read_all_stats', 'USAGE') AS sees_sessions,
-           current_setting('createrole_self_grant', true) AS self_grant
+           current_setting('createrole_self_grant', true) AS self_grant,
+           ARRAY(SELECT r.rolname::text FROM pg_roles r
+                 WHERE (r.rolname ~ $1 OR r.rolname = $2)
+                   AND current_setting('server_version_num')::int >= 160000
+                   AND NOT pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION')
+                 ORDER BY 1) AS strangers,
+           coalesce(current_setting('rds.restrict_password_commands', true) = 'on', false)
+               AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_password'
+                               AND pg_has_role(r.oid, 'USAGE')) AS passwords_restricted
     FROM pg_roles WHERE rolname = current_user";
 
 /// Logs in anew and looks at our rights.
-pub(crate) async fn check(server: &Arc<Server>) -> Result<(), ConnectorError> {
+pub(crate) async fn check(
+    server: &Arc<Server>,
+    replicas: &[Arc<Server>],
+    claim: &Claim,
+) -> Result<Vec<Lack>, ConnectorError> {
     let doing = || "look at the rights of the connector's role".to_owned();
     let mut session = server.new_session().await?;
-    let row = session.row(sqlx::query(LOOK)).await.doing(doing)?;
+    let query = || sqlx::query(LOOK).bind(PRIVILEGE_ROLES).bind(GRAVEYARD);
+    let row = session.row(query()).await.doing(doing)?;
     let standing = Standing::from_row(&row).map_err(Failure::from).doing(doing)?;
-    let cures = standing.cures();
-    if cures.is_empty() {
-        return Ok(());
+    let mut lacks = standing.lacks();
+    lacks.extend(claim.lack(&mut session).await?);
+    drop(session);
+    for replica in replicas {
+        let row = replica.new_session().await?.row(query()).await.doing(doing)?;
+        let standing = Standing::from_row(&row).map_err(Failure::from).doing(doing)?;
+        if !standing.standby {
+            lacks.push(Lack {
+                what: format!("replica {} is no standby", replica.address()),
+                cure: "name the primary's standbys, and only those, as its replicas".to_owned(),
+            });
+        }
     }
-    let doing = format!("manage roles as {}", standing.role);
-    Err(ConnectorError::new(ErrorKind::Refused, doing).because(cures.join("; ")))
+    Ok(lacks)
 }
 
 impl Standing {
     /// What is missing, and what cures it.
-    fn cures(&self) -> Vec<String> {
+    fn lacks(&self) -> Vec<Lack> {
+        let lack = |what: &str, cure: String| Lack { what: what.to_owned(), cure };
         if self.standby {
-            return vec!["the server is a standby: let the URL name the primary".to_owned()];
+            return vec![lack(
+                "the server is a standby, on which no role can be made",
+                "let the integration's URL name the primary".to_owned(),
+            )];
         }
         if self.superuser {
             return Vec::new();
         }
         let role = sql::identifier(&self.role);
-        let mut cures = Vec::new();
+        let mut lacks = Vec::new();
         if !self.createrole {
-            cures.push(format!("it may not create roles: ALTER ROLE {role} CREATEROLE"));
+            lacks.push(lack("it may not create roles", format!("ALTER ROLE {role} CREATEROLE")));
         }
         if !self.may_signal {
-            cures.push(format!("it may not end sessions: GRANT pg_signal_backend TO {role}"));
+            let cure = format!("GRANT pg_signal_backend TO {role}");
+            lacks.push(lack("it may not end sessions", cure));
         }
         if !self.sees_sessions {
-            cures.push(format!(
-                "it does not see all of other roles' sessions: GRANT pg_read_all_stats TO {role}"
-            ));
+            let cure = format!("GRANT pg_read_all_stats TO {role}");
+            lacks.push(lack("it does not see all of other roles' sessions", cure));
         }
         let acts_for_its_roles = self.self_grant.as_deref().is_none_or(|value| {
             ["set", "inherit"]
@@ -76,12 +108,20 @@ impl Standing {
                 .all(|wanted| value.split(',').any(|one| one.trim() == *wanted))
         });
         if !acts_for_its_roles {
-            cures.push(format!(
-                "it does not act for the roles that it makes: \
-                 ALTER ROLE {role} SET createrole_self_grant = 'set, inherit'"
-            ));
+            let cure = format!("ALTER ROLE {role} SET createrole_self_grant = 'set, inherit'");
+            lacks.push(lack("it does not act for the roles that it makes", cure));
         }
-        cures
+        if !self.strangers.is_empty() {
+            let strangers = sql::identifiers(self.strangers.iter().map(String::as_str));
+            let cure =
+                format!("GRANT {strangers} TO {role} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE");
+            lacks.push(lack("it does not administer roles that another account made", cure));
+        }
+        if self.passwords_restricted {
+            let cure = format!("GRANT rds_password TO {role}");
+            lacks.push(lack("it may not set passwords (rds.restrict_password_commands)", cure));
+        }
+        lacks
     }
 }
 
@@ -98,6 +138,8 @@ mod tests {
             may_signal: true,
             sees_sessions: true,
             self_grant: None,
+            strangers: Vec::new(),
+            passwords_restricted: false,
         }
     }
 
@@ -105,7 +147,7 @@ mod tests {
     fn a_superuser_needs_nothing_more() {
         let superuser =
             Standing { superuser: true, createrole: false, may_signal: false, ..standing() };
-        assert!(superuser.cures().is_empty());
+        assert!(superuser.lacks().is_empty());
     }
 
     #[test]
@@ -117,7 +159,8 @@ mod tests {
             self_grant: Some("inherit".to_owned()),
             ..standing()
         };
-        let cures = poor.cures().join("\n");
+        let cures: Vec<_> = poor.lacks().into_iter().map(|lack| lack.cure).collect();
+        let cures = cures.join("\n");
         assert!(cures.contains(r#"ALTER ROLE "ebb" CREATEROLE"#));
         assert!(cures.contains(r#"GRANT pg_signal_backend TO "ebb""#));
         assert!(cures.contains(r#"GRANT pg_read_all_stats TO "ebb""#));
@@ -126,14 +169,14 @@ mod tests {
 
     #[test]
     fn before_16_createrole_needs_no_grants_of_its_own() {
-        assert!(standing().cures().is_empty());
+        assert!(standing().lacks().is_empty());
         let newer = Standing { self_grant: Some("set,inherit".to_owned()), ..standing() };
-        assert!(newer.cures().is_empty());
+        assert!(newer.lacks().is_empty());
     }
 
     #[test]
     fn a_standby_is_told_as_such() {
         let standby = Standing { standby: true, ..standing() };
-        assert_eq!(standby.cures().len(), 1);
+        assert_eq!(standby.lacks().len(), 1);
     }
 }

@@ -6,14 +6,21 @@
 //! is asked what is so.
 
 mod check;
+mod claim;
+mod danger;
 mod failure;
+mod graveyard;
 mod look;
+mod membership;
+mod memo;
 mod missing;
 mod names;
+mod owners;
 mod patience;
 mod provision;
 mod rights;
 mod server;
+mod sessions;
 mod settings;
 mod sql;
 mod teardown;
@@ -22,13 +29,15 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use ebbgate_connector_api::{
-    Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
+    Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind, Lack,
 };
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     names::IntegrationName,
     order::{Finding, GrantSpec},
+    session::LiveSession,
+    verifier::Verifier,
 };
 use parking_lot::Mutex;
 use sqlx::Row as _;
@@ -36,8 +45,9 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use crate::{
+    claim::Claim,
     failure::{Doing as _, Failure},
-    names::{GRANT_ROLES, Privilege},
+    names::{GRANT_ROLES, Wanted},
     rights::Rights,
     server::Server,
     teardown::Teardown,
@@ -49,7 +59,9 @@ pub struct PostgresConnector {
     integration: IntegrationName,
     connection_limit: u16,
     server: Arc<Server>,
+    replicas: Arc<[Arc<Server>]>,
     rights: Arc<Rights>,
+    claim: Arc<Claim>,
     /// Grants whose access was closed by a teardown that failed later.
     closed: Mutex<HashMap<GrantId, Closed>>,
 }
@@ -67,19 +79,30 @@ impl PostgresConnector {
     /// # Errors
     /// [`ErrorKind::Invalid`] where the URL can't be used.
     pub fn new(settings: PostgresSettings) -> Result<Self, ConnectorError> {
-        let options = settings.connect_options()?;
+        let server = |url: &str| {
+            let options = settings.connect_options(url)?;
+            Ok(Arc::new(Server::new(options, settings.limits)))
+        };
+        let replicas: Result<_, ConnectorError> =
+            settings.replicas.iter().map(|url| server(url)).collect();
         Ok(Self {
+            server: server(&settings.url)?,
+            replicas: replicas?,
             integration: settings.integration,
             connection_limit: settings.connection_limit,
-            server: Arc::new(Server::new(options, settings.limits)),
             rights: Arc::default(),
+            claim: Arc::new(Claim::new(settings.owner)),
             closed: Mutex::default(),
         })
     }
 
     async fn remove(&self, grant: GrantId, clock: &dyn Clock) -> Result<Finding, ConnectorError> {
         let (closed, heard) = oneshot::channel();
-        let teardown = Teardown::new(Arc::clone(&self.server), names::grant_role(grant));
+        let teardown = Teardown::new(
+            Arc::clone(&self.server),
+            Arc::clone(&self.replicas),
+            names::grant_role(grant),
+        );
         let work = apart(teardown.run(closed));
         let watch = async {
             // An error means that it failed before that; its own error tells why.
@@ -131,13 +154,14 @@ async fn apart<T: Send + 'static>(
 
 #[async_trait]
 impl Connector for PostgresConnector {
-    async fn check(&self) -> Result<(), ConnectorError> {
-        let server = Arc::clone(&self.server);
-        apart(async move { check::check(&server).await }).await
+    async fn check(&self) -> Result<Vec<Lack>, ConnectorError> {
+        let (server, claim) = (Arc::clone(&self.server), Arc::clone(&self.claim));
+        let replicas = Arc::clone(&self.replicas);
+        apart(async move { check::check(&server, &replicas, &claim).await }).await
     }
 
     async fn provision(&self, grant: &GrantSpec, now: Timestamp) -> Result<(), ConnectorError> {
-        let privilege = Privilege::of(grant, &self.integration)?;
+        let wanted = Wanted::of(grant, &self.integration)?;
         if grant.deadline <= now {
             let doing = format!("provision {}", grant.grant);
             return Err(
@@ -145,10 +169,12 @@ impl Connector for PostgresConnector {
             );
         }
         let (server, rights) = (Arc::clone(&self.server), Arc::clone(&self.rights));
-        let (grant, limit) = (grant.clone(), self.connection_limit);
-        apart(
-            async move { provision::provision(&server, &rights, &grant, &privilege, limit).await },
-        )
+        let (claim, grant) = (Arc::clone(&self.claim), grant.clone());
+        let limit = self.connection_limit;
+        apart(async move {
+            claim.take(&server).await?;
+            provision::provision(&server, &rights, &grant, &wanted, limit).await
+        })
         .await
     }
 
@@ -158,11 +184,19 @@ impl Connector for PostgresConnector {
         wish: CredentialWish,
         now: Timestamp,
     ) -> Result<Credential, ConnectorError> {
-        Privilege::of(grant, &self.integration)?;
-        let CredentialWish::Verifier(verifier) = wish else {
+        Wanted::of(grant, &self.integration)?;
+        let invalid = |why: &'static str| {
             let doing = format!("hand out a credential for {}", grant.grant);
-            return Err(ConnectorError::new(ErrorKind::Invalid, doing)
-                .because("PostgreSQL issues none: bring the verifier of a password"));
+            Err(ConnectorError::new(ErrorKind::Invalid, doing).because(why))
+        };
+        let verifier = match wish {
+            CredentialWish::Verifier(Verifier::Scram(verifier)) => verifier,
+            CredentialWish::Verifier(Verifier::Mysql(_)) => {
+                return invalid("PostgreSQL takes SCRAM verifiers, not those of MySQL");
+            }
+            CredentialWish::Issue => {
+                return invalid("PostgreSQL issues none: bring the verifier of a password");
+            }
         };
         let (server, grant) = (Arc::clone(&self.server), grant.clone());
         let user = apart(async move { provision::register(&server, &grant, &verifier, now).await })
@@ -183,10 +217,11 @@ impl Connector for PostgresConnector {
     }
 
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
-        let server = Arc::clone(&self.server);
+        let (server, claim) = (Arc::clone(&self.server), Arc::clone(&self.claim));
         apart(async move {
             let doing = || "list the grants' roles".to_owned();
             let mut session = server.session().await?;
+            claim.verify(&mut session).await?;
             let list =
                 sqlx::query("SELECT rolname::text FROM pg_roles WHERE rolname LIKE $1 ORDER BY 1")
                     .bind(GRANT_ROLES);
@@ -198,11 +233,29 @@ impl Connector for PostgresConnector {
         .await
     }
 
+    /// Each grant is a role.
+    fn marks_every_grant(&self) -> bool {
+        true
+    }
+
+    async fn sessions(&self) -> Result<Vec<LiveSession>, ConnectorError> {
+        let (server, replicas) = (Arc::clone(&self.server), Arc::clone(&self.replicas));
+        apart(async move { sessions::list(&server, &replicas).await }).await
+    }
+
+    async fn end_session(&self, session: &LiveSession) -> Result<bool, ConnectorError> {
+        let (server, replicas) = (Arc::clone(&self.server), Arc::clone(&self.replicas));
+        let session = session.clone();
+        apart(async move { sessions::end(&server, &replicas, &session).await }).await
+    }
+
     async fn remove_orphan(
         &self,
         grant: GrantId,
         clock: &dyn Clock,
     ) -> Result<Finding, ConnectorError> {
+        let (server, claim) = (Arc::clone(&self.server), Arc::clone(&self.claim));
+        apart(async move { claim.take(&server).await }).await?;
         self.remove(grant, clock).await
     }
 

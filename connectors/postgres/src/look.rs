@@ -17,7 +17,7 @@ pub(crate) struct Look {
     /// Who was made a member of it, directly or not.
     pub(crate) delegates: Vec<String>,
     /// Who is logged in by it.
-    pub(crate) sessions: Vec<LiveSession>,
+    pub(crate) sessions: Vec<Backend>,
     /// Transactions that were prepared by it, or under one of its privilege roles.
     pub(crate) prepared: Vec<Prepared>,
     /// Where it has a right or owns something, or its privilege roles own something.
@@ -28,7 +28,7 @@ pub(crate) struct Look {
 
 /// A server process of the role, or of one of its delegates.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct LiveSession {
+pub(crate) struct Backend {
     pub(crate) pid: i32,
     /// The oid of the role that logged in.
     pub(crate) user: u32,
@@ -147,6 +147,24 @@ pub(crate) async fn now(session: &mut Session) -> Result<String, Failure> {
     Ok(session.row(query).await?.try_get("now")?)
 }
 
+/// How far the server's log is on disk, as text: a standby that has replayed this far has what was
+/// committed before.
+pub(crate) async fn position(session: &mut Session) -> Result<String, Failure> {
+    let query = sqlx::query("SELECT pg_current_wal_flush_lsn()::text AS position");
+    Ok(session.row(query).await?.try_get("position")?)
+}
+
+/// Whether a standby has replayed the primary's log up to `position`; none where it is no standby.
+pub(crate) async fn has_replayed(
+    session: &mut Session,
+    position: &str,
+) -> Result<Option<bool>, Failure> {
+    const LOOK: &str = "
+        SELECT CASE WHEN pg_is_in_recovery()
+               THEN coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false) END AS replayed";
+    Ok(session.row(sqlx::query(LOOK).bind(position)).await?.try_get("replayed")?)
+}
+
 /// A server process that is about to start a session: it holds locks and is in no list of sessions.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Starting {
@@ -184,7 +202,7 @@ pub(crate) async fn starting(session: &mut Session) -> Result<Vec<Starting>, Fai
 /// was made a moment ago was not in the first look.
 pub(crate) async fn terminate(
     session: &mut Session,
-    sessions: &[LiveSession],
+    sessions: &[Backend],
     role_known: bool,
 ) -> Result<(), Failure> {
     const TERMINATE: &str = "

@@ -1,12 +1,13 @@
 //! Which rights a privilege role lacks in a database: only those are granted, since each grant
 //! rewrites a row of the catalog that others may be changing.
 
+use ebbgate_domain::right::Level;
 use serde::Deserialize;
 use sqlx::{Row as _, postgres::types::Oid, types::Json};
 
 use crate::{
     failure::Failure,
-    names::{GRANT_ROLES, GRAVEYARD, Level, PRIVILEGE_ROLES, Privilege},
+    names::{GRANT_ROLES, GRAVEYARD, PRIVILEGE_ROLES, Privilege},
     server::Session,
     sql,
 };
@@ -17,9 +18,11 @@ const AT_ONCE: usize = 500;
 /// What a privilege role lacks.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Missing {
-    /// CONNECT on the database.
-    connect: bool,
-    /// USAGE on schemas.
+    /// False where the one schema that it is for does not exist.
+    pub(crate) found: bool,
+    /// Rights on the database.
+    database: bool,
+    /// Rights on schemas.
     schemas: Vec<Object>,
     /// Rights on tables, views and their kin.
     tables: Vec<Object>,
@@ -47,27 +50,53 @@ struct Future {
     kind: String,
 }
 
-/// Rights on tables.
-fn on_tables(level: Level) -> &'static [&'static str] {
-    match level {
-        Level::Select => &["SELECT"],
-        Level::Full => &["SELECT", "INSERT", "UPDATE", "DELETE"],
-    }
+/// The rights that make up a level.
+#[derive(Debug)]
+pub(crate) struct LevelRights {
+    database: &'static [&'static str],
+    schemas: &'static [&'static str],
+    tables: Vec<&'static str>,
+    sequences: &'static [&'static str],
 }
 
-/// Rights on sequences: `full` needs `nextval` for inserts and `setval` for loading data.
-fn on_sequences(level: Level) -> &'static [&'static str] {
-    match level {
-        Level::Select => &["SELECT"],
-        Level::Full => &["SELECT", "USAGE", "UPDATE"],
+impl LevelRights {
+    /// Those of `privilege`. `full` needs `nextval` of sequences for inserts and `setval` for loading
+    /// data. TRIGGER is never given: a trigger runs as whoever writes to its table.
+    pub(crate) fn of(privilege: &Privilege, session: &Session) -> Self {
+        let level = privilege.level;
+        let mut tables = vec!["SELECT"];
+        if level >= Level::Full {
+            tables.extend(["INSERT", "UPDATE", "DELETE"]);
+        }
+        if level >= Level::Ddl {
+            tables.extend(["TRUNCATE", "REFERENCES"]);
+            if session.is_at_least(17) {
+                tables.push("MAINTAIN");
+            }
+        }
+        let database: &[&str] = match level {
+            Level::Select | Level::Full => &["CONNECT"],
+            Level::Admin if privilege.schema.is_none() => &["CONNECT", "TEMPORARY", "CREATE"],
+            Level::Ddl | Level::Admin => &["CONNECT", "TEMPORARY"],
+        };
+        Self {
+            database,
+            schemas: if level >= Level::Ddl { &["USAGE", "CREATE"] } else { &["USAGE"] },
+            tables,
+            sequences: match level {
+                Level::Select => &["SELECT"],
+                _ => &["SELECT", "USAGE", "UPDATE"],
+            },
+        }
     }
 }
 
 /// `$1` is the privilege role, `$2` and `$3` its rights on tables and sequences, `$4` to `$6` the
-/// roles whose things are nobody's business: grants', privileges', the graveyard.
+/// roles whose things are nobody's business: grants', privileges', the graveyard; `$7` is the schema,
+/// NULL for all, `$8` and `$9` the rights on schemas and on the database.
 ///
-/// A right counts however it was come by, also through PUBLIC. NULL means that the object was
-/// dropped while the query ran.
+/// A right counts however it was come by, also through PUBLIC or an owner. NULL means that the object
+/// was dropped while the query ran.
 const LOOK: &str = "
 WITH strangers AS (
     SELECT oid, rolname AS owner, pg_has_role(oid, 'USAGE') AS ours
@@ -76,6 +105,7 @@ WITH strangers AS (
 schemas AS (
     SELECT oid, nspname AS schema, nspowner FROM pg_namespace
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+      AND ($7::text IS NULL OR nspname = $7)
 ),
 relations AS (
     SELECT c.oid, s.schema, c.relname AS name, c.relkind, c.relowner
@@ -90,7 +120,7 @@ makers AS (
 ),
 lacking_schemas AS (
     SELECT schema, owner, ours FROM schemas s JOIN strangers o ON o.oid = s.nspowner
-    WHERE NOT has_schema_privilege($1, s.oid, 'USAGE')
+    WHERE EXISTS (SELECT FROM unnest($8::text[]) p WHERE NOT has_schema_privilege($1, s.oid, p))
 ),
 lacking_relations AS (
     SELECT schema, name, owner, ours, relkind = 'S' AS sequence
@@ -106,17 +136,19 @@ lacking_future AS (
     SELECT o.owner AS maker, k.kind
     FROM makers m JOIN strangers o ON o.oid = m.oid AND o.ours AND o.owner !~ '^pg_'
     CROSS JOIN (VALUES ('r', 'TABLES', $2::text[]), ('S', 'SEQUENCES', $3::text[]),
-                       ('n', 'SCHEMAS', ARRAY['USAGE'])) AS k (type, kind, wanted)
-    WHERE EXISTS (
+                       ('n', 'SCHEMAS', $8::text[])) AS k (type, kind, wanted)
+    WHERE (k.kind <> 'SCHEMAS' OR $7 IS NULL) AND NOT pg_has_role($1, m.oid, 'USAGE') AND EXISTS (
         SELECT FROM unnest(k.wanted) AS w (wanted)
         WHERE NOT EXISTS (
             SELECT FROM pg_default_acl d, aclexplode(d.defaclacl) a
-            WHERE d.defaclrole = m.oid AND d.defaclnamespace = 0
+            WHERE d.defaclrole = m.oid AND d.defaclnamespace = coalesce((SELECT oid FROM schemas WHERE schema = $7), 0)
               AND d.defaclobjtype = k.type::\"char\"
               AND a.grantee = $1 AND a.privilege_type = w.wanted))
 )
 SELECT json_build_object(
-    'connect', NOT has_database_privilege($1, current_database(), 'CONNECT'),
+    'found', $7 IS NULL OR EXISTS (SELECT FROM schemas),
+    'database', EXISTS (SELECT FROM unnest($9::text[]) p
+                        WHERE NOT has_database_privilege($1, current_database(), p)),
     'schemas', (SELECT coalesce(json_agg(s), '[]') FROM lacking_schemas s),
     'tables', (SELECT coalesce(json_agg(r), '[]') FROM lacking_relations r WHERE NOT sequence),
     'sequences', (SELECT coalesce(json_agg(r), '[]') FROM lacking_relations r WHERE sequence),
@@ -127,29 +159,34 @@ SELECT json_build_object(
 pub(crate) async fn look(
     session: &mut Session,
     oid: Oid,
-    level: Level,
+    privilege: &Privilege,
+    rights: &LevelRights,
 ) -> Result<Missing, Failure> {
     let query = sqlx::query(LOOK)
         .bind(oid)
-        .bind(on_tables(level))
-        .bind(on_sequences(level))
+        .bind(&rights.tables)
+        .bind(rights.sequences)
         .bind(GRANT_ROLES)
         .bind(PRIVILEGE_ROLES)
-        .bind(GRAVEYARD);
+        .bind(GRAVEYARD)
+        .bind(&privilege.schema)
+        .bind(rights.schemas)
+        .bind(rights.database);
     let Json(missing) = session.row(query).await?.try_get("missing")?;
     Ok(missing)
 }
 
 impl Missing {
-    /// The statements that give it to `role`.
-    pub(crate) fn statements(&self, role: &str, privilege: &Privilege) -> Vec<String> {
-        let to = sql::identifier(role);
-        let tables = on_tables(privilege.level).join(", ");
-        let sequences = on_sequences(privilege.level).join(", ");
+    /// The statements that give it to the privilege's role.
+    pub(crate) fn statements(&self, privilege: &Privilege, rights: &LevelRights) -> Vec<String> {
+        let to = sql::identifier(&privilege.role());
+        let [schemas, tables, sequences, on_database] =
+            [rights.schemas, &rights.tables, rights.sequences, rights.database]
+                .map(|rights| rights.join(", "));
         let mut statements = Vec::new();
-        if self.connect {
+        if self.database {
             let database = sql::identifier(&privilege.database);
-            statements.push(format!("GRANT CONNECT ON DATABASE {database} TO {to}"));
+            statements.push(format!("GRANT {on_database} ON DATABASE {database} TO {to}"));
         }
         let mut grant = |rights: &str, kind: &str, objects: &[Object]| {
             for some in objects.chunks(AT_ONCE) {
@@ -157,17 +194,21 @@ impl Missing {
                 statements.push(format!("GRANT {rights} ON {kind} {} TO {to}", names.join(", ")));
             }
         };
-        grant("USAGE", "SCHEMA", &self.schemas);
+        grant(&schemas, "SCHEMA", &self.schemas);
         grant(&tables, "TABLE", &self.tables);
         grant(&sequences, "SEQUENCE", &self.sequences);
+        let within = match &privilege.schema {
+            Some(schema) => format!("IN SCHEMA {} ", sql::identifier(schema)),
+            None => String::new(),
+        };
         for future in &self.future {
             let rights = match future.kind.as_str() {
                 "TABLES" => &tables,
                 "SEQUENCES" => &sequences,
-                _ => "USAGE",
+                _ => &schemas,
             };
             statements.push(format!(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT {rights} ON {} TO {to}",
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {} {within}GRANT {rights} ON {} TO {to}",
                 sql::identifier(&future.maker),
                 future.kind,
             ));

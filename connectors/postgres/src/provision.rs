@@ -7,8 +7,10 @@ use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use ebbgate_domain::{Timestamp, order::GrantSpec, scram::ScramVerifier};
 
 use crate::{
+    danger,
     failure::{Doing as _, Failure},
-    names::{Privilege, grant_role},
+    membership,
+    names::{Wanted, grant_role},
     patience::Patience,
     rights::Rights,
     server::{Server, Session},
@@ -20,14 +22,17 @@ pub(crate) async fn provision(
     server: &Arc<Server>,
     rights: &Rights,
     grant: &GrantSpec,
-    privilege: &Privilege,
+    wanted: &Wanted,
     connection_limit: u16,
 ) -> Result<(), ConnectorError> {
     let mut patience = Patience::new(grant.grant.to_string().as_bytes());
     loop {
-        rights.ensure(server, privilege).await?;
+        for privilege in &wanted.privileges {
+            rights.ensure(server, privilege).await?;
+        }
         let mut session = server.session().await?;
-        let made = make(&mut session, grant, privilege, connection_limit).await;
+        danger::refuse(&mut session, &wanted.roles).await?;
+        let made = make(&mut session, grant, wanted, connection_limit).await;
         drop(session);
         let Err(failure) = made else {
             return Ok(());
@@ -35,8 +40,8 @@ pub(crate) async fn provision(
         let vanished = failure.is_missing_object();
         let mut error = failure.while_doing(format!("make role {}", grant_role(grant.grant)));
         if vanished {
-            // The privilege role that was there a moment ago: somebody dropped it.
-            rights.doubt(privilege);
+            // A role that was there a moment ago: somebody dropped it.
+            wanted.privileges.iter().for_each(|privilege| rights.doubt(privilege));
             error =
                 ConnectorError::new(ErrorKind::Throttled, "make the grant a member").because(error);
         }
@@ -46,18 +51,19 @@ pub(crate) async fn provision(
     }
 }
 
-/// One round trip and one transaction; a second of each where the role exists.
+/// One round trip and one transaction; a few more where the role exists.
 async fn make(
     session: &mut Session,
     grant: &GrantSpec,
-    privilege: &Privilege,
+    wanted: &Wanted,
     connection_limit: u16,
 ) -> Result<(), Failure> {
-    let role = sql::identifier(&grant_role(grant.grant));
-    let membership =
-        membership(&sql::identifier(&privilege.role()), &role, session.is_at_least(16));
+    let name = grant_role(grant.grant);
+    let role = sql::identifier(&name);
+    let memberships = wanted.memberships();
+    let join = membership::join(session, &name, memberships.iter().map(String::as_str));
     // The deadline also stands on the server: password log-ins end by themselves.
-    let wanted = format!(
+    let attributes = format!(
         "LOGIN INHERIT CONNECTION LIMIT {connection_limit} VALID UNTIL {}",
         sql::literal(&grant.deadline.to_string())
     );
@@ -66,19 +72,14 @@ async fn make(
         "ALTER ROLE {role} SET application_name = {}",
         sql::literal(&grant.grant.to_string())
     );
-    let create = format!("CREATE ROLE {role} {wanted}; {membership}; {marked}");
+    let create = format!("CREATE ROLE {role} {attributes}; {join}; {marked}");
     match session.execute(create).await {
         Err(failure) if failure.is_duplicate() => {
-            session.execute(format!("ALTER ROLE {role} {wanted}; {membership}; {marked}")).await
+            membership::leave_others(session, &name, &memberships).await?;
+            session.execute(format!("ALTER ROLE {role} {attributes}; {join}; {marked}")).await
         }
         other => other,
     }
-}
-
-/// Since 16 a member can be kept from `SET ROLE`, whose sessions outlive the membership.
-fn membership(privilege: &str, role: &str, can_refuse_set: bool) -> String {
-    let options = if can_refuse_set { " WITH INHERIT TRUE, SET FALSE, ADMIN FALSE" } else { "" };
-    format!("GRANT {privilege} TO {role}{options}")
 }
 
 /// Makes `verifier` the role's only one and answers with the role's name.
@@ -111,19 +112,5 @@ pub(crate) async fn register(
             Err(error) if patience.allows(&error).await => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn from_16_on_a_member_may_not_set_role() {
-        assert_eq!(membership("p", "x", false), "GRANT p TO x");
-        assert_eq!(
-            membership("p", "x", true),
-            "GRANT p TO x WITH INHERIT TRUE, SET FALSE, ADMIN FALSE"
-        );
     }
 }

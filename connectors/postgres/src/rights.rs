@@ -1,44 +1,33 @@
-//! Privilege roles: one for each database and level of access, with rights on what is in there. A
-//! grant is a membership in one: grants on tables for each person would overflow the tables' ACLs
-//! and fail with 'tuple concurrently updated' when they come in parallel.
+//! Privilege roles: one for each database, schema and level of access, with rights on what is in
+//! there. A grant is a membership in some: grants on tables for each person would overflow the
+//! tables' ACLs and fail with 'tuple concurrently updated' when they come in parallel.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_domain::right::Level;
 use parking_lot::Mutex;
 use sqlx::{Row as _, postgres::types::Oid};
-use tokio::time::Instant;
 
 use crate::{
     failure::{Doing as _, Failure},
+    memo::Memo,
     missing::{self, Missing},
     names::Privilege,
+    owners,
     patience::Patience,
     server::{Server, Session},
     sql,
 };
 
-/// For how long what was seen in a catalog is taken to be so.
-const KNOWN_GOOD: Duration = Duration::from_secs(60);
 /// Serialises those who change rights in one database: an arbitrary number ('ebbr'), the same in
 /// every agent.
 const LOCK: i64 = 0x6562_6272;
 
-/// The last look at a privilege. The lock makes parallel grants wait for one look, whatever comes
-/// of it.
-type LastLook = Arc<tokio::sync::Mutex<Option<LookedAt>>>;
-
-enum LookedAt {
-    /// It was found or made complete by a look that began then.
-    Good(Instant),
-    /// That could not be done; when it was given up, and why.
-    Failed(Instant, ErrorKind, String),
-}
-
 /// The privilege roles of one server, and when each was last seen complete.
 #[derive(Default)]
 pub(crate) struct Rights {
-    seen: Mutex<HashMap<Privilege, LastLook>>,
+    seen: Mutex<HashMap<Privilege, Arc<Memo>>>,
 }
 
 impl Rights {
@@ -48,25 +37,9 @@ impl Rights {
         server: &Server,
         privilege: &Privilege,
     ) -> Result<(), ConnectorError> {
-        let asked = Instant::now();
-        let last = Arc::clone(self.seen.lock().entry(privilege.clone()).or_default());
-        let mut last = last.lock().await;
-        match &*last {
-            Some(LookedAt::Good(at)) if at.elapsed() < KNOWN_GOOD => return Ok(()),
-            // It failed while we waited for it: a queue of those who try again would be endless.
-            Some(LookedAt::Failed(at, kind, text)) if *at > asked => {
-                let doing = format!("use role {}", privilege.role());
-                return Err(ConnectorError::new(*kind, doing).because(text.clone()));
-            }
-            _ => {}
-        }
-        let begun = Instant::now();
-        let outcome = refresh_patiently(server, privilege).await;
-        *last = Some(match &outcome {
-            Ok(()) => LookedAt::Good(begun),
-            Err(error) => LookedAt::Failed(Instant::now(), error.kind(), error.chain()),
-        });
-        outcome
+        let memo = Arc::clone(self.seen.lock().entry(privilege.clone()).or_default());
+        let doing = || format!("use role {}", privilege.role());
+        memo.ensure(doing, refresh_patiently(server, privilege)).await
     }
 
     /// Makes the next grant look again.
@@ -89,7 +62,7 @@ async fn refresh_patiently(server: &Server, privilege: &Privilege) -> Result<(),
 async fn refresh(server: &Server, privilege: &Privilege) -> Result<(), ConnectorError> {
     let role = privilege.role();
     let database = &privilege.database;
-    let doing = || format!("give {role} its rights in database {database}");
+    let doing = || format!("give {role} its rights in {}", privilege.place());
     let mut session = server.session_in(database).await?;
     match session.execute(format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")).await {
         // Anybody who can log in may hold that lock. It only spares us clashes with other agents.
@@ -99,9 +72,18 @@ async fn refresh(server: &Server, privilege: &Privilege) -> Result<(), Connector
         }
         other => other.doing(doing)?,
     }
-    let oid = ensure_role(&mut session, &role).await?;
-    let missing = missing::look(&mut session, oid, privilege.level).await.doing(doing)?;
-    for statement in missing.statements(&role, privilege) {
+    let joins_owners = privilege.level >= Level::Ddl;
+    let oid = ensure_role(&mut session, &role, joins_owners).await?;
+    if joins_owners {
+        owners::join(&mut session, oid, privilege).await?;
+    }
+    let rights = missing::LevelRights::of(privilege, &session);
+    let missing = missing::look(&mut session, oid, privilege, &rights).await.doing(doing)?;
+    if !missing.found {
+        let why = format!("there is no {}", privilege.place());
+        return Err(ConnectorError::new(ErrorKind::Refused, doing()).because(why));
+    }
+    for statement in missing.statements(privilege, &rights) {
         if let Err(failure) = session.execute(statement).await {
             return Err(explain(failure, &missing, doing()));
         }
@@ -111,13 +93,17 @@ async fn refresh(server: &Server, privilege: &Privilege) -> Result<(), Connector
 
 /// The role's oid; it is made where it does not exist. One that can do more than it should is not
 /// given to anybody.
-async fn ensure_role(session: &mut Session, role: &str) -> Result<Oid, ConnectorError> {
+async fn ensure_role(
+    session: &mut Session,
+    role: &str,
+    may_be_member: bool,
+) -> Result<Oid, ConnectorError> {
     let doing = || format!("make role {role}");
-    if let Some(oid) = plain_role(session, role).await? {
+    if let Some(oid) = plain_role(session, role, may_be_member).await? {
         return Ok(oid);
     }
     session.execute(format!("CREATE ROLE {} NOLOGIN", sql::identifier(role))).await.doing(doing)?;
-    plain_role(session, role).await?.ok_or_else(|| {
+    plain_role(session, role, may_be_member).await?.ok_or_else(|| {
         ConnectorError::new(ErrorKind::Throttled, doing()).because("it vanished at once")
     })
 }
@@ -125,19 +111,24 @@ async fn ensure_role(session: &mut Session, role: &str) -> Result<Oid, Connector
 /// The oid of a role that may neither log in nor do anything by itself; none where it does not exist.
 ///
 /// # Errors
-/// The role has an attribute that ours never have, or is a member of another role.
+/// The role has an attribute that ours never have, or is a member of another role and may not be.
 pub(crate) async fn plain_role(
     session: &mut Session,
     role: &str,
+    may_be_member: bool,
 ) -> Result<Option<Oid>, ConnectorError> {
     const LOOK: &str = "
         SELECT oid,
                rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication
                OR rolbypassrls
-               OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid) AS powerful
+               OR (NOT $2 AND EXISTS (
+                   SELECT FROM pg_auth_members WHERE member = pg_roles.oid)) AS powerful
         FROM pg_roles WHERE rolname = $1";
     let doing = || format!("look at role {role}");
-    let row = session.optional_row(sqlx::query(LOOK).bind(role)).await.doing(doing)?;
+    let row = session
+        .optional_row(sqlx::query(LOOK).bind(role).bind(may_be_member))
+        .await
+        .doing(doing)?;
     let Some(row) = row else {
         return Ok(None);
     };

@@ -58,6 +58,11 @@ impl Server {
         &self.limits
     }
 
+    /// Where it is, for messages.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", self.options.get_host(), self.options.get_port())
+    }
+
     /// A session in the database from which roles are managed. Never wait for another one while
     /// holding it.
     pub(crate) async fn session(self: &Arc<Self>) -> Result<Session, ConnectorError> {

@@ -18,6 +18,12 @@ pub struct PostgresSettings {
     pub url: String,
     /// The password of that user, if it logs in with one.
     pub password: Option<SecretString>,
+    /// URLs of the server's standbys, which the same user and password open. Their sessions are
+    /// ended with a grant, too; nobody else sees them.
+    pub replicas: Vec<String>,
+    /// Whose server this is, as `INSTALLATION/INTEGRATION`: it is claimed for that, and where another
+    /// owner has claimed it, nothing is granted or swept. None: nothing is claimed.
+    pub owner: Option<String>,
     /// How many sessions a grant may have at a time.
     pub connection_limit: u16,
     /// How long to wait.
@@ -59,20 +65,36 @@ impl PostgresSettings {
             integration,
             url: url.into(),
             password,
+            replicas: Vec::new(),
+            owner: None,
             connection_limit: 20,
             limits: Limits::default(),
         }
     }
 
+    /// The same, with standbys.
+    #[must_use]
+    pub fn with_replicas(mut self, urls: impl IntoIterator<Item = String>) -> Self {
+        self.replicas = urls.into_iter().collect();
+        self
+    }
+
+    /// The same, on behalf of an owner.
+    #[must_use]
+    pub fn with_owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
     /// How to connect. Whatever the server, the database or the role has set for its sessions, ours
     /// find nothing but the catalog under a name without a schema, and may write.
-    pub(crate) fn connect_options(&self) -> Result<PgConnectOptions, ConnectorError> {
+    pub(crate) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, ConnectorError> {
         let refused = |why: String| {
             let doing = format!("use the URL of integration {}", self.integration);
             ConnectorError::new(ErrorKind::Invalid, doing).because(why)
         };
         // The parser's errors don't repeat the URL, which may hold a password.
-        let url = Url::parse(&self.url).map_err(|error| refused(error.to_string()))?;
+        let url = Url::parse(url).map_err(|error| refused(error.to_string()))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(refused("it must begin with postgres://".to_owned()));
         }
@@ -103,6 +125,8 @@ impl PostgresSettings {
             ("default_transaction_read_only", "off"),
             ("default_transaction_isolation", "read committed"),
             ("client_min_messages", "warning"),
+            // A role that is gone must not come back with a crash, nor be missed on a standby.
+            ("synchronous_commit", "on"),
             // The looks are long and always the same: planning them takes longer than they do.
             ("plan_cache_mode", "force_generic_plan"),
         ]))
@@ -115,8 +139,8 @@ mod tests {
 
     use super::*;
 
-    fn settings(url: &str) -> PostgresSettings {
-        PostgresSettings::new("orders".parse().unwrap(), url, None)
+    fn options(url: &str) -> Result<PgConnectOptions, ConnectorError> {
+        PostgresSettings::new("orders".parse().unwrap(), url, None).connect_options(url)
     }
 
     #[rstest]
@@ -124,7 +148,7 @@ mod tests {
     #[case("postgresql://ebb@db?sslmode=require", "postgres")]
     #[case("postgres:///?host=/run/postgresql&user=ebb", "postgres")]
     fn takes_a_url_without_a_password(#[case] url: &str, #[case] database: &str) {
-        let options = settings(url).connect_options().unwrap();
+        let options = options(url).unwrap();
         assert_eq!(options.get_database(), Some(database));
     }
 
@@ -136,7 +160,7 @@ mod tests {
     #[case("postgres://ebb:sesame@db:port", "invalid port")]
     #[case("postgres://ebb@db/shop?sslmode=maybe", "maybe")]
     fn refuses_what_it_cannot_use(#[case] url: &str, #[case] why: &str) {
-        let error = settings(url).connect_options().unwrap_err();
+        let error = options(url).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(
             error.chain().starts_with("could not use the URL of integration orders: "),

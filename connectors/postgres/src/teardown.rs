@@ -6,6 +6,7 @@
 //! prepared transaction survives even its role. Each step may be done again, so a teardown that
 //! broke off is begun anew.
 
+mod replicas;
 mod sessions;
 
 use std::{
@@ -19,10 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     failure::{Doing as _, Failure},
+    graveyard,
     look::{self, Holding, Look, Prepared},
     names::GRAVEYARD,
     patience::Patience,
-    rights,
     server::{Server, Session},
     sql,
 };
@@ -30,13 +31,14 @@ use crate::{
 /// One teardown, through all its attempts.
 pub(crate) struct Teardown {
     server: Arc<Server>,
+    replicas: Arc<[Arc<Server>]>,
     role: String,
     oid: Option<u32>,
     existed: bool,
     /// The privilege roles it was a member of.
     privileges: BTreeSet<String>,
-    /// The processes that were told to end and did.
-    ended: BTreeSet<i32>,
+    /// The processes that were told to end and did, each with its server.
+    ended: BTreeSet<(String, i32)>,
     rolled_back: usize,
     /// The databases in which something went to the graveyard or rights were taken.
     cleared: BTreeSet<String>,
@@ -44,9 +46,10 @@ pub(crate) struct Teardown {
 }
 
 impl Teardown {
-    pub(crate) fn new(server: Arc<Server>, role: String) -> Self {
+    pub(crate) fn new(server: Arc<Server>, replicas: Arc<[Arc<Server>]>, role: String) -> Self {
         Self {
             server,
+            replicas,
             role,
             oid: None,
             existed: false,
@@ -81,6 +84,7 @@ impl Teardown {
         let existed = self.close_log_in().await?;
         self.existed |= existed;
         let found = self.end_sessions().await?;
+        self.end_sessions_on_replicas().await?;
         if let Some(closed) = closed.take() {
             // Nobody listens any more where the caller was dropped; the work goes on.
             let _ = closed.send(u32::try_from(self.ended.len()).unwrap_or(u32::MAX));
@@ -133,18 +137,23 @@ impl Teardown {
         for (database, holdings) in by_database {
             let doing = || format!("clear what {} left in database {database}", self.role);
             let mut session = self.server.session_in(database).await?;
-            make_graveyard(&mut session).await?;
+            graveyard::make(&mut session).await?;
             let roles = holdings.iter().map(|holding| holding.role.as_str()).chain([GRAVEYARD]);
             self.join(&mut session, found, roles).await?;
-            let graveyard = sql::identifier(GRAVEYARD);
-            let mut statements = Vec::new();
+            let roles: Vec<&str> = holdings.iter().map(|one| one.role.as_str()).collect();
+            let (mut statements, after) = match found.superuser {
+                true => (Vec::new(), Vec::new()),
+                false => graveyard::hand_over(&mut session, &roles).await.doing(doing)?,
+            };
             for holding in &holdings {
                 let role = sql::identifier(&holding.role);
+                let graveyard = sql::identifier(GRAVEYARD);
                 statements.push(format!("REASSIGN OWNED BY {role} TO {graveyard}"));
                 if holding.own {
                     statements.push(format!("DROP OWNED BY {role}"));
                 }
             }
+            statements.extend(after);
             session.execute(statements.join("; ")).await.doing(doing)?;
             self.cleared.insert(database.to_owned());
         }
@@ -202,9 +211,11 @@ impl Teardown {
         let doing = || format!("verify that {} is gone", self.role);
         let mut session = self.server.session().await?;
         let found = look::look(&mut session, &self.role, self.oid, &[], None).await.doing(doing)?;
+        let on_replicas = self.sessions_on_replicas().await?;
         let left = [
             (found.exists, "the role"),
             (!found.sessions.is_empty(), "a session"),
+            (on_replicas, "a session on a replica"),
             (!found.prepared.is_empty(), "a prepared transaction"),
             (!found.holdings.is_empty(), "an object or a right"),
         ];
@@ -224,6 +235,11 @@ impl Teardown {
         } else {
             format!("role {role} was gone already, no session")
         };
+        match self.replicas.len() {
+            0 => {}
+            1 => text += ", on the server and its replica",
+            more => text += &format!(", on the server and its {more} replicas"),
+        }
         if self.rolled_back > 0 {
             text += &format!("; {} prepared transactions rolled back", self.rolled_back);
         }
@@ -236,20 +252,5 @@ impl Teardown {
             text += &format!("; it had members, whose sessions were ended: {}", members.join(", "));
         }
         text
-    }
-}
-
-/// The graveyard exists and can do nothing: whoever left a function behind that runs as its owner
-/// must not gain by it.
-async fn make_graveyard(session: &mut Session) -> Result<(), ConnectorError> {
-    if rights::plain_role(session, GRAVEYARD).await?.is_some() {
-        return Ok(());
-    }
-    let made = session.execute(format!("CREATE ROLE {} NOLOGIN", sql::identifier(GRAVEYARD))).await;
-    match made {
-        Err(failure) if !failure.is_duplicate() => {
-            Err(Failure::while_doing(failure, format!("make role {GRAVEYARD}")))
-        }
-        _ => Ok(()),
     }
 }

@@ -14,16 +14,21 @@
 //! [`supervisor`]. Everything blocks; call it from a test's thread or through `spawn_blocking`.
 
 mod binaries;
+mod pooler;
 mod server;
 mod supervisor;
 
 use std::{io, path::PathBuf, sync::OnceLock};
 
+pub use pooler::Pooler;
 pub use server::PrivateServer;
 
 /// Names a directory with `initdb` and `postgres`, for testing against another version than the
 /// newest that the system has.
 pub const BIN_VARIABLE: &str = "EBBGATE_PG_BIN";
+
+/// Names PgBouncer's program, where it is not on the search path.
+pub const POOLER_VARIABLE: &str = "EBBGATE_PGBOUNCER";
 
 /// Holds a superuser's URL of a server that runs already; it is used instead of a private one.
 pub const URL_VARIABLE: &str = "EBBGATE_TEST_PG";
@@ -39,6 +44,18 @@ pub enum Error {
     NotInstalled {
         /// Where it was looked for.
         looked_in: String,
+    },
+    /// No PgBouncer is installed.
+    #[error(
+        "pgbouncer was not found on PATH nor in /usr/sbin; install it (on Debian: apt-get install \
+         pgbouncer), or name it in {POOLER_VARIABLE}"
+    )]
+    NoPooler,
+    /// The pooler ended, or was not ready in time.
+    #[error("PgBouncer did not start; the end of its log: {tail}")]
+    PoolerNotStarted {
+        /// The log's last lines.
+        tail: String,
     },
     /// PostgreSQL does not run as root and there is no account to run it as.
     #[error("PostgreSQL refuses to run as root, and there is no account 'postgres' or 'nobody'")]

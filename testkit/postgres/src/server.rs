@@ -7,6 +7,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -54,27 +55,78 @@ impl PrivateServer {
     /// # Errors
     /// PostgreSQL is not installed, or does not start, perhaps because of a line.
     pub fn start_with(settings: &[&str]) -> Result<Self, Error> {
+        let mut server = Self::prepare(settings)?;
+        server.start_on_a_free_port()?;
+        Ok(server)
+    }
+
+    /// Makes a server as [`PrivateServer::start_with`] does, and a standby that streams from it and
+    /// answers queries. The same users log in to both.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or one of the two does not start.
+    pub fn start_with_standby(settings: &[&str]) -> Result<(Self, Self), Error> {
+        let mut primary = Self::prepare(settings)?;
+        let directory = make_directory(&primary.account)?;
+        let mut standby = Self {
+            running: None,
+            directory,
+            binaries: primary.binaries.clone(),
+            account: primary.account.clone(),
+            port: 0,
+            password: primary.password.clone(),
+        };
+        // Before its first start: nothing changes under the copy's hands.
+        let copied = Command::new("cp")
+            .args(["--archive", "--no-target-directory"])
+            .args([primary.data(), standby.data()])
+            .status()
+            .map_err(io("copy the primary's data"))?;
+        if !copied.success() {
+            return Err(io("copy the primary's data")(std::io::Error::other(copied.to_string())));
+        }
+        primary.start_on_a_free_port()?;
+        standby.append(&format!(
+            "unix_socket_directories = '{}'\nprimary_conninfo = 'host=127.0.0.1 port={} \
+             user={SUPERUSER} password={}'\n",
+            standby.directory.path().display(),
+            primary.port,
+            primary.password
+        ))?;
+        let signal = standby.data().join("standby.signal");
+        File::create(&signal).map_err(io("write standby.signal"))?;
+        standby.account.take(&signal)?;
+        standby.start_on_a_free_port()?;
+        Ok((primary, standby))
+    }
+
+    /// Everything but the start.
+    fn prepare(settings: &[&str]) -> Result<Self, Error> {
         let binaries = binaries::directory()?;
         let account = Account::choose()?;
-        let directory = tempfile::Builder::new()
-            .prefix("ebbgate-pg-")
-            .tempdir()
-            .map_err(io("make a directory for PostgreSQL"))?;
-        account.take(directory.path())?;
+        let directory = make_directory(&account)?;
         let password = random_hex()?;
-        let mut server = Self { running: None, directory, binaries, account, port: 0, password };
+        let server = Self { running: None, directory, binaries, account, port: 0, password };
         server.initdb()?;
         server.configure(settings)?;
+        Ok(server)
+    }
+
+    fn start_on_a_free_port(&mut self) -> Result<(), Error> {
         for attempt in 1.. {
-            server.port = free_port()?;
-            match server.start_again() {
+            self.port = free_port()?;
+            match self.start_again() {
                 Err(Error::NotStarted { tail, .. })
                     if attempt < PORT_ATTEMPTS && tail.contains("Address already in use") => {}
                 Err(error) => return Err(error),
                 Ok(()) => break,
             }
         }
-        Ok(server)
+        Ok(())
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// The superuser's URL for the database `postgres`.
@@ -248,6 +300,10 @@ impl PrivateServer {
             text.push_str(line);
             text.push('\n');
         }
+        self.append(&text)
+    }
+
+    fn append(&self, text: &str) -> Result<(), Error> {
         OpenOptions::new()
             .append(true)
             .open(self.data().join("postgresql.conf"))
@@ -256,11 +312,20 @@ impl PrivateServer {
     }
 }
 
-fn pause() {
+pub(crate) fn make_directory(account: &Account) -> Result<TempDir, Error> {
+    let directory = tempfile::Builder::new()
+        .prefix("ebbgate-pg-")
+        .tempdir()
+        .map_err(io("make a directory for PostgreSQL"))?;
+    account.take(directory.path())?;
+    Ok(directory)
+}
+
+pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(20));
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())

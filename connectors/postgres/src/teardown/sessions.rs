@@ -1,7 +1,7 @@
 //! The first two steps of a teardown: nobody logs in by the grant any more, and whoever is logged in
 //! is told to end until nobody is left, and nobody is on the way in either.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use tokio::time::{Instant, sleep};
@@ -10,7 +10,8 @@ use super::Teardown;
 use crate::{
     failure::{Doing as _, Failure},
     look::{self, Look, Starting},
-    server::Session,
+    membership,
+    server::{Server, Session},
     sql,
 };
 
@@ -19,7 +20,7 @@ const HELD_UP: Duration = Duration::from_millis(200);
 /// The first pause between two looks at the sessions; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// A log-in that was admitted and is not a session after so long is looked into.
 const IMPATIENCE: Duration = Duration::from_millis(50);
 /// A log-in that has not been admitted for so long is no longer on the brink of it: it waits for
@@ -59,21 +60,33 @@ impl Teardown {
         // Not one of those that step 1 waits in.
         let mut session = self.server.new_session().await?;
         let found = self.look(&mut session, None).await.doing(doing)?;
-        self.tell_to_end(&mut session, &found).await.doing(doing)
+        let place = self.server.address();
+        self.tell_to_end(&mut session, &place, &found).await.doing(doing)
     }
 
     /// Step 2: no session is left, and none is on its way in. Answers with the last look.
     pub(super) async fn end_sessions(&mut self) -> Result<Look, ConnectorError> {
+        let server = Arc::clone(&self.server);
+        self.end_sessions_on(&server, None).await
+    }
+
+    /// Step 2 on one server; `delegates_until` where its role's rights were taken away already, as on
+    /// a replica.
+    pub(super) async fn end_sessions_on(
+        &mut self,
+        server: &Arc<Server>,
+        mut delegates_until: Option<String>,
+    ) -> Result<Look, ConnectorError> {
         let role = self.role.clone();
-        let doing = || format!("end the sessions of {role}");
+        let place = server.address();
+        let doing = || format!("end the sessions of {role} on {place}");
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
-        let mut delegates_until = None;
         // Those who may have been admitted before step 1; all later ones are refused.
         let mut on_the_way: Option<Vec<Starting>> = None;
         loop {
             // Not held during the pauses: other grants end meanwhile.
-            let mut session = self.server.session().await?;
+            let mut session = server.session().await?;
             if on_the_way.as_ref().is_none_or(|left| !left.is_empty()) {
                 let starting = look::starting(&mut session).await.doing(doing)?;
                 on_the_way =
@@ -90,27 +103,32 @@ impl Teardown {
             if found.sessions.is_empty() && left.is_empty() {
                 return Ok(found);
             }
-            if begun.elapsed() > self.server.limits().sessions {
+            if begun.elapsed() > server.limits().sessions {
                 let cause = still_there(&found, left);
                 return Err(ConnectorError::new(ErrorKind::StillPresent, doing()).because(cause));
             }
-            self.tell_to_end(&mut session, &found).await.doing(doing)?;
+            self.tell_to_end(&mut session, &place, &found).await.doing(doing)?;
             drop(session);
             if begun.elapsed() > IMPATIENCE {
-                self.turn_back(&found, left).await?;
+                self.turn_back(server, &found, left).await?;
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn tell_to_end(&mut self, session: &mut Session, found: &Look) -> Result<(), Failure> {
+    async fn tell_to_end(
+        &mut self,
+        session: &mut Session,
+        place: &str,
+        found: &Look,
+    ) -> Result<(), Failure> {
         if found.sessions.is_empty() {
             return Ok(());
         }
         look::terminate(session, &found.sessions, self.oid.is_some()).await?;
         let clients = found.sessions.iter().filter(|one| one.client);
-        self.ended.extend(clients.map(|one| one.pid));
+        self.ended.extend(clients.map(|one| (place.to_owned(), one.pid)));
         Ok(())
     }
 
@@ -122,6 +140,7 @@ impl Teardown {
     /// nobody who such a process is. But a role may end its own processes and no others.
     async fn turn_back(
         &self,
+        server: &Arc<Server>,
         found: &Look,
         on_the_way: &mut Vec<Starting>,
     ) -> Result<(), ConnectorError> {
@@ -136,8 +155,12 @@ impl Teardown {
         }
         let doing = || format!("end log-ins as {} that are under way", self.role);
         let roles = || std::iter::once(&self.role).chain(&self.delegates).map(String::as_str);
+        // On a replica nobody is made a member any more; on the primary we are one by now.
         let mut session = self.server.new_session().await?;
         self.join(&mut session, found, roles()).await?;
+        if !Arc::ptr_eq(server, &self.server) {
+            session = server.new_session().await?;
+        }
         let mut strangers: BTreeSet<i32> = admitted.into_iter().collect();
         for role in roles() {
             let role = sql::identifier(role);
@@ -155,7 +178,7 @@ impl Teardown {
     }
 
     /// Looks, and keeps what later looks could no longer tell.
-    async fn look(
+    pub(super) async fn look(
         &mut self,
         session: &mut Session,
         delegates_until: Option<&str>,
@@ -175,11 +198,8 @@ impl Teardown {
         found: &Look,
     ) -> Result<String, ConnectorError> {
         let doing = || format!("take the rights of {} from its members", self.role);
-        if !found.privileges.is_empty() {
-            let privileges = sql::identifiers(found.privileges.iter().map(String::as_str));
-            let revoke = format!("REVOKE {privileges} FROM {}", sql::identifier(&self.role));
-            session.execute(revoke).await.doing(doing)?;
-        }
+        let nowhere = BTreeSet::new();
+        membership::leave_others(session, &self.role, &nowhere).await.doing(doing)?;
         let now = look::now(session).await.doing(doing)?;
         tracing::warn!(role = %self.role, members = ?found.delegates, "a grant's role had members");
         self.delegates.extend(found.delegates.iter().cloned());

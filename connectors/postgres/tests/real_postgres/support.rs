@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
-use ebbgate_connector_api::{Clock, Connector as _, Credential, CredentialWish};
+use ebbgate_connector_api::{Clock, Connector as _, Credential, CredentialWish, ErrorKind};
 use ebbgate_connector_postgres::{PostgresConnector, PostgresSettings};
 use ebbgate_domain::{
     Timestamp,
     ids::{GrantId, RequestId},
     inventory::ResourceKind,
     order::{Finding, GrantSpec},
+    right::{Level, Right},
+    verifier::Verifier,
 };
 use ebbgate_testkit_postgres::PrivateServer;
 use jiff::SignedDuration;
@@ -22,16 +24,24 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
 };
 
+/// The server that most tests share.
 pub(crate) fn server() -> &'static PrivateServer {
     static SERVER: OnceLock<PrivateServer> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        PrivateServer::start_with(&[
-            "max_prepared_transactions = 10",
-            "max_connections = 300",
-            "log_statement = all",
-        ])
-        .unwrap()
-    })
+    SERVER.get_or_init(start_server)
+}
+
+pub(crate) fn start_server() -> PrivateServer {
+    PrivateServer::start_with(&[
+        "max_prepared_transactions = 10",
+        "max_connections = 300",
+        "log_statement = all",
+    ])
+    .unwrap()
+}
+
+/// A server for one test, which ends with the process.
+pub(crate) async fn server_of_ones_own() -> &'static PrivateServer {
+    tokio::task::spawn_blocking(|| &*Box::leak(Box::new(start_server()))).await.unwrap()
 }
 
 pub(crate) struct WallClock;
@@ -50,7 +60,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// The verifier of [`PASSWORD`]; computing one takes long in an unoptimised build.
 pub(crate) fn verifier() -> &'static str {
@@ -69,6 +79,7 @@ pub(crate) struct Shop {
     pub(crate) database: String,
     pub(crate) owner: String,
     pub(crate) connector: PostgresConnector,
+    server: &'static PrivateServer,
 }
 
 impl Shop {
@@ -78,27 +89,52 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(adjust: impl FnOnce(&mut PostgresSettings)) -> Self {
+        Self::open_on(server(), adjust).await
+    }
+
+    pub(crate) async fn open_on(
+        server: &'static PrivateServer,
+        adjust: impl FnOnce(&mut PostgresSettings),
+    ) -> Self {
         let number = unique();
         let (database, owner) = (format!("shop_{number}"), format!("app_{number}"));
-        let mut admin = superuser("postgres").await;
+        let mut admin = superuser_on(server, "postgres").await;
         run(&mut admin, &format!("CREATE ROLE {owner} LOGIN PASSWORD 'app'")).await;
         run(&mut admin, &format!("CREATE DATABASE {database} OWNER {owner}")).await;
-        let mut settings = settings();
+        let mut settings = settings_for(server);
         adjust(&mut settings);
         let connector = PostgresConnector::new(settings).unwrap();
-        let shop = Self { database, owner, connector };
+        let shop = Self { database, owner, connector, server };
         let mut app = shop.as_owner().await;
         run(&mut app, "CREATE TABLE orders (id serial PRIMARY KEY, item text)").await;
         run(&mut app, "INSERT INTO orders (item) VALUES ('tea')").await;
         shop
     }
 
+    /// Gives everything to a role that may not log in, whose member the application is from now on:
+    /// as docs/postgresql.md has it for `ddl`. Answers with its name.
+    pub(crate) async fn give_to_plain_owner(&self) -> String {
+        let plain = format!("own_{}", self.owner);
+        let mut admin = self.as_superuser().await;
+        let app = &self.owner;
+        run(
+            &mut admin,
+            &format!(
+                "CREATE ROLE {plain} NOLOGIN; GRANT {plain} TO {app}; REASSIGN OWNED BY {app} TO {plain};
+                 ALTER ROLE {app} IN DATABASE {} SET role = '{plain}'",
+                self.database
+            ),
+        )
+        .await;
+        plain
+    }
+
     pub(crate) async fn as_superuser(&self) -> PgConnection {
-        superuser(&self.database).await
+        superuser_on(self.server, &self.database).await
     }
 
     pub(crate) async fn as_owner(&self) -> PgConnection {
-        connect(&server().psql_url(&self.database, &self.owner, "app")).await.unwrap()
+        connect(&self.server.psql_url(&self.database, &self.owner, "app")).await.unwrap()
     }
 
     /// A grant of an hour.
@@ -110,9 +146,24 @@ impl Shop {
         self.connector.provision(grant, now()).await.unwrap();
     }
 
+    /// A grant of a permission that an operator has put together.
+    pub(crate) fn custom(&self, rights: Vec<Right>) -> GrantSpec {
+        GrantSpec { rights, ..self.grant("custom") }
+    }
+
+    /// Why such a grant is refused.
+    pub(crate) async fn refusal(&self, grant: &GrantSpec) -> String {
+        let error = self.connector.provision(grant, now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{}", error.chain());
+        error.chain()
+    }
+
     /// A grant that is provisioned, and its person's session.
     pub(crate) async fn session(&self, permission: &str) -> (GrantSpec, Person, PgConnection) {
-        let grant = self.grant(permission);
+        self.session_of(self.grant(permission)).await
+    }
+
+    pub(crate) async fn session_of(&self, grant: GrantSpec) -> (GrantSpec, Person, PgConnection) {
         self.provision(&grant).await;
         let person = self.register(&grant).await;
         let session = person.log_in().await.unwrap();
@@ -130,12 +181,13 @@ impl Shop {
         password: &str,
         verifier: &str,
     ) -> Person {
-        let wish = CredentialWish::Verifier(verifier.parse().unwrap());
+        let wish = CredentialWish::Verifier(Verifier::Scram(verifier.parse().unwrap()));
         let credential = self.connector.credential(grant, wish, now()).await.unwrap();
         let Credential::Login { user } = credential else {
             panic!("not a log-in: {credential:?}");
         };
-        Person { database: self.database.clone(), user, password: password.to_owned() }
+        let (database, password) = (self.database.clone(), password.to_owned());
+        Person { database, user, password, server: self.server }
     }
 
     pub(crate) async fn revoke(&self, grant: &GrantSpec) -> Finding {
@@ -149,30 +201,33 @@ pub(crate) struct Person {
     pub(crate) database: String,
     pub(crate) user: String,
     pub(crate) password: String,
+    pub(crate) server: &'static PrivateServer,
 }
 
 impl Person {
     pub(crate) async fn log_in(&self) -> Result<PgConnection, sqlx::Error> {
-        connect(&server().psql_url(&self.database, &self.user, &self.password)).await
+        connect(&self.server.psql_url(&self.database, &self.user, &self.password)).await
     }
 
     pub(crate) async fn log_in_with(
         &self,
         options: &[(&str, &str)],
     ) -> Result<PgConnection, sqlx::Error> {
-        let url = server().psql_url(&self.database, &self.user, &self.password);
+        let url = self.server.psql_url(&self.database, &self.user, &self.password);
         let connect: PgConnectOptions = url.parse()?;
         connect.options(options.iter().copied()).connect().await
     }
 }
 
 pub(crate) fn settings() -> PostgresSettings {
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server().port());
-    PostgresSettings::new(
-        "orders".parse().unwrap(),
-        url,
-        Some(server().password().to_owned().into()),
-    )
+    settings_for(server())
+}
+
+/// As the server's superuser.
+pub(crate) fn settings_for(server: &PrivateServer) -> PostgresSettings {
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port());
+    let password = Some(server.password().to_owned().into());
+    PostgresSettings::new("orders".parse().unwrap(), url, password)
 }
 
 pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
@@ -187,6 +242,7 @@ pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
         kind: ResourceKind::Postgres,
         native: database.to_owned(),
         permission: permission.parse().unwrap(),
+        rights: Vec::new(),
         flow: "data".parse().unwrap(),
         ticket: None,
         deadline: now() + SignedDuration::from_hours(1),
@@ -194,12 +250,22 @@ pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
     }
 }
 
+/// A level of access, in another database or in one schema where they are named.
+pub(crate) fn level(level: Level, database: Option<&str>, schema: Option<&str>) -> Right {
+    let name = |text: &str| text.parse().unwrap();
+    Right::Level { database: database.map(name), schema: schema.map(name), level }
+}
+
 pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     PgConnection::connect(url).await
 }
 
 pub(crate) async fn superuser(database: &str) -> PgConnection {
-    connect(&server().psql_url(database, "postgres", server().password())).await.unwrap()
+    superuser_on(server(), database).await
+}
+
+pub(crate) async fn superuser_on(server: &PrivateServer, database: &str) -> PgConnection {
+    connect(&server.psql_url(database, "postgres", server.password())).await.unwrap()
 }
 
 pub(crate) async fn run(session: &mut PgConnection, sql: &str) {
@@ -248,9 +314,12 @@ pub(crate) async fn set_role(session: &mut PgConnection, role: &str) -> bool {
 }
 
 pub(crate) async fn role_exists(role: &str) -> bool {
-    let mut admin = superuser("postgres").await;
+    role_exists_in(&mut superuser("postgres").await, role).await
+}
+
+pub(crate) async fn role_exists_in(admin: &mut PgConnection, role: &str) -> bool {
     let look = format!("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')");
-    value(&mut admin, &look).await
+    value(admin, &look).await
 }
 
 /// Waits until `sql`, asked as superuser, is true.

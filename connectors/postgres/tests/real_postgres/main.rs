@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the report, in helpers of tests too")]
 
+mod claims;
 mod credentials;
+mod custom;
 mod errors;
 mod less_rights;
+mod levels;
+mod live_sessions;
 mod rights;
 mod support;
 mod survivors;

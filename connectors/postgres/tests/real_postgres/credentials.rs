@@ -1,12 +1,13 @@
 //! How a person logs in, and when not.
 
 use ebbgate_connector_api::{Connector as _, CredentialWish, ErrorKind};
+use ebbgate_domain::verifier::Verifier;
 use jiff::SignedDuration;
 
 use crate::support::*;
 
 fn wish() -> CredentialWish {
-    CredentialWish::Verifier(verifier().parse().unwrap())
+    CredentialWish::Verifier(Verifier::Scram(verifier().parse().unwrap()))
 }
 
 #[tokio::test]

@@ -1,0 +1,56 @@
+//! The role that owns what grants leave behind. It has no right whatever, so that a function which
+//! runs as its owner gains nobody anything. Its comment says whose server this is.
+
+use ebbgate_connector_api::ConnectorError;
+use sqlx::Row as _;
+
+use crate::{failure::Failure, names::GRAVEYARD, rights, server::Session, sql};
+
+/// It exists and can do nothing.
+pub(crate) async fn make(session: &mut Session) -> Result<(), ConnectorError> {
+    if rights::plain_role(session, GRAVEYARD, false).await?.is_some() {
+        return Ok(());
+    }
+    let made = session.execute(format!("CREATE ROLE {} NOLOGIN", sql::identifier(GRAVEYARD))).await;
+    match made {
+        Err(failure) if !failure.is_duplicate() => {
+            Err(Failure::while_doing(failure, format!("make role {GRAVEYARD}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The statements that give it what `roles` own in the session's database, where we are no superuser.
+///
+/// Tables can be handed to anybody. The new owner of a function, and of other things that live in a
+/// schema, must be allowed to create there; so it is, for as long as this transaction takes.
+pub(crate) async fn hand_over(
+    session: &mut Session,
+    roles: &[&str],
+) -> Result<(Vec<String>, Vec<String>), Failure> {
+    const LOOK: &str = "
+        WITH owners AS (SELECT oid FROM pg_roles WHERE rolname = ANY($1::text[])),
+        owned AS (
+            SELECT pronamespace AS schema, proowner AS owner FROM pg_proc
+            UNION SELECT oprnamespace, oprowner FROM pg_operator
+            UNION SELECT opcnamespace, opcowner FROM pg_opclass
+            UNION SELECT opfnamespace, opfowner FROM pg_opfamily
+            UNION SELECT collnamespace, collowner FROM pg_collation
+            UNION SELECT connamespace, conowner FROM pg_conversion
+            UNION SELECT cfgnamespace, cfgowner FROM pg_ts_config
+            UNION SELECT dictnamespace, dictowner FROM pg_ts_dict
+            UNION SELECT stxnamespace, stxowner FROM pg_statistic_ext
+        )
+        SELECT DISTINCT n.nspname::text AS schema
+        FROM owned o JOIN owners w ON w.oid = o.owner JOIN pg_namespace n ON n.oid = o.schema
+        WHERE NOT has_schema_privilege($2::name, n.oid, 'CREATE')";
+    let rows = session.rows(sqlx::query(LOOK).bind(roles).bind(GRAVEYARD)).await?;
+    let graveyard = sql::identifier(GRAVEYARD);
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for row in rows {
+        let schema = sql::identifier(row.try_get("schema")?);
+        before.push(format!("GRANT CREATE ON SCHEMA {schema} TO {graveyard}"));
+        after.push(format!("REVOKE CREATE ON SCHEMA {schema} FROM {graveyard}"));
+    }
+    Ok((before, after))
+}

@@ -1,0 +1,88 @@
+//! Sessions on replicas. The primary does not see them, and the end of their role does not end them.
+
+use std::sync::Arc;
+
+use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use tokio::time::{Instant, sleep};
+
+use super::{Teardown, sessions::LONGEST_PAUSE};
+use crate::{
+    failure::Doing as _,
+    look,
+    server::{Server, Session},
+};
+
+impl Teardown {
+    /// Ends the sessions on every replica, once that knows that nobody logs in any more. One that
+    /// can't be asked does not keep the others waiting; the teardown is not done until it has answered.
+    pub(super) async fn end_sessions_on_replicas(&mut self) -> Result<(), ConnectorError> {
+        if self.replicas.is_empty() {
+            return Ok(());
+        }
+        let doing = || "look how far the primary's log is".to_owned();
+        let position = look::position(&mut self.server.session().await?).await.doing(doing)?;
+        let mut outcome = Ok(());
+        for replica in Arc::clone(&self.replicas).iter() {
+            outcome = outcome.and(self.end_sessions_on_replica(replica, &position).await);
+        }
+        outcome
+    }
+
+    async fn end_sessions_on_replica(
+        &mut self,
+        replica: &Arc<Server>,
+        position: &str,
+    ) -> Result<(), ConnectorError> {
+        let doing =
+            || format!("end the sessions of {} on replica {}", self.role, replica.address());
+        let mut session = replica.session().await?;
+        wait_for(&mut session, replica, position).await?;
+        // Of those who were made members of the role, sessions that began before now may have used it.
+        let until = match self.delegates.is_empty() {
+            true => None,
+            false => Some(look::now(&mut session).await.doing(doing)?),
+        };
+        drop(session);
+        self.end_sessions_on(replica, until).await.map(drop)
+    }
+
+    /// Whether one is left on any replica.
+    pub(super) async fn sessions_on_replicas(&self) -> Result<bool, ConnectorError> {
+        for replica in Arc::clone(&self.replicas).iter() {
+            let doing = || format!("verify that no session is left on {}", replica.address());
+            let mut session = replica.session().await?;
+            let found = look::look(&mut session, &self.role, self.oid, &[], None).await;
+            if !found.doing(doing)?.sessions.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Waits until the replica has replayed the primary's log up to `position`.
+async fn wait_for(
+    session: &mut Session,
+    replica: &Server,
+    position: &str,
+) -> Result<(), ConnectorError> {
+    let doing = || format!("wait until replica {} knows of the grant's end", replica.address());
+    let begun = Instant::now();
+    loop {
+        match look::has_replayed(session, position).await.doing(doing)? {
+            Some(true) => return Ok(()),
+            Some(false) if begun.elapsed() < replica.limits().sessions => {}
+            Some(false) => {
+                return Err(ConnectorError::new(ErrorKind::Unreachable, doing())
+                    .because(format!("it has not replayed the primary's log up to {position}")));
+            }
+            None => {
+                return Err(ConnectorError::new(ErrorKind::Refused, doing()).because(
+                    "it is no standby: take it out of the integration's replicas, or name the \
+                     server that took its place",
+                ));
+            }
+        }
+        sleep(LONGEST_PAUSE).await;
+    }
+}
