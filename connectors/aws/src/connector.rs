@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use ebbgate_connector_api::{
-    AwsCredentials, Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
+    AwsCredentials, Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind, Lack,
 };
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     order::{Finding, GrantSpec},
+    session::LiveSession,
 };
 use jiff::SignedDuration;
 
@@ -219,6 +220,17 @@ impl AwsConnector {
     }
 }
 
+/// What AWS refused, and its cure; nothing where it did not.
+fn lacking<T>(tried: Result<T, ConnectorError>, cure: String) -> Result<Vec<Lack>, ConnectorError> {
+    match tried {
+        Ok(_) => Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::Refused => {
+            Ok(vec![Lack { what: error.chain(), cure }])
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// What a look at the end of a grant came to.
 enum Proof {
     Closed(Look),
@@ -229,8 +241,16 @@ enum Proof {
 impl Connector for AwsConnector {
     /// Makes a session with all that a grant's has, under a policy that allows nothing. The right to
     /// write denies can't be tried without writing one; that to list them is.
-    async fn check(&self) -> Result<(), ConnectorError> {
-        self.learn().await?;
+    async fn check(&self) -> Result<Vec<Lack>, ConnectorError> {
+        let role = &self.settings.ceiling_role;
+        let cure = format!(
+            "run the broker with credentials of the role's account that allow iam:GetRole on {role}"
+        );
+        let mut lacks = lacking(self.learn().await, cure)?;
+        if !lacks.is_empty() {
+            // What else fails may follow from it.
+            return Ok(lacks);
+        }
         let ask = Ask {
             name: "ebbgate-check".to_owned(),
             source_identity: Some("ebbgate-check".to_owned()),
@@ -238,9 +258,16 @@ impl Connector for AwsConnector {
             seconds: lifetime::SHORTEST,
             tags: vec![("ebbgate:grant", "check".to_owned())],
         };
-        self.sessions.assume(ask).await?;
-        self.ceiling.denies().await?;
-        Ok(())
+        let cure = format!(
+            "allow the broker sts:AssumeRole, sts:SetSourceIdentity and sts:TagSession on {role}, and \
+             in the role's trust policy too"
+        );
+        lacks.extend(lacking(self.sessions.assume(ask).await, cure)?);
+        let cure = format!(
+            "allow the broker iam:ListRolePolicies, iam:PutRolePolicy and iam:DeleteRolePolicy on {role}"
+        );
+        lacks.extend(lacking(self.ceiling.denies().await, cure)?);
+        Ok(lacks)
     }
 
     /// Makes nothing: the permission comes to be with the session, when its person asks for it, and
@@ -324,6 +351,21 @@ impl Connector for AwsConnector {
     /// their grants.
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
         Ok(Vec::new())
+    }
+
+    fn marks_every_grant(&self) -> bool {
+        false
+    }
+
+    /// None: STS does not list the sessions that it made.
+    async fn sessions(&self) -> Result<Vec<LiveSession>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn end_session(&self, session: &LiveSession) -> Result<bool, ConnectorError> {
+        let doing = format!("end the session {} of {}", session.id, session.grant);
+        Err(ConnectorError::new(ErrorKind::Invalid, doing)
+            .because("AWS lists no single sessions of a grant: revoke the grant"))
     }
 
     async fn remove_orphan(

@@ -118,6 +118,7 @@ pub(crate) mod tests {
             kind: ResourceKind::S3,
             native: bucket.to_owned(),
             permission: permission.parse().unwrap(),
+            rights: Vec::new(),
             flow: "data-reports".parse().unwrap(),
             ticket: None,
             deadline: "2026-05-01T12:30:00Z".parse().unwrap(),

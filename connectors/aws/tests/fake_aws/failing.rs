@@ -95,13 +95,11 @@ async fn a_role_that_does_not_trust_the_broker_is_told_as_aws_tells_it() {
     }});
     let update = account.iam.update_assume_role_policy().role_name("ceiling");
     update.policy_document(nobody.to_string()).send().await.unwrap();
-    let error = connector.check().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(
-        error.chain().contains("is not authorized to perform: sts:AssumeRole"),
-        "{}",
-        error.chain()
-    );
+    let lacks = connector.check().await.unwrap();
+    assert_eq!(lacks.len(), 1, "{lacks:?}");
+    let told = "is not authorized to perform: sts:AssumeRole";
+    assert!(lacks[0].what.contains(told), "{lacks:?}");
+    assert!(lacks[0].cure.contains("in the role's trust policy too"), "{lacks:?}");
 
     // The look can't be had, but the session is denied all the same.
     let error = connector.revoke(&grant, &account).await.unwrap_err();
@@ -115,9 +113,9 @@ async fn the_wrong_account_is_told_before_anything_is_written() {
     let connector = account.connector_with(|settings| {
         settings.ceiling_role = "arn:aws:iam::999999999999:role/ebbgate/ceiling".parse().unwrap();
     });
-    let error = connector.check().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(error.chain().contains("set assume_role in the settings"), "{}", error.chain());
+    let lacks = connector.check().await.unwrap();
+    assert_eq!(lacks.len(), 1, "{lacks:?}");
+    assert!(lacks[0].what.contains("set assume_role in the settings"), "{lacks:?}");
 }
 
 /// A missing role in some other account must not pass for a deleted one.
@@ -137,9 +135,8 @@ async fn a_role_that_is_elsewhere_is_not_gone() {
 async fn a_ceiling_role_that_was_never_made_is_named() {
     let account = Account::start().await;
     account.delete_ceiling().await;
-    let error = account.connector().check().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(error.chain().contains("correct ceiling_role in the settings"), "{}", error.chain());
+    let lacks = account.connector().check().await.unwrap();
+    assert!(lacks[0].what.contains("correct ceiling_role in the settings"), "{lacks:?}");
 }
 
 /// A policy of so many characters.

@@ -233,6 +233,7 @@ impl Account {
             kind: ResourceKind::S3,
             native: "reports".to_owned(),
             permission: permission.parse().unwrap(),
+            rights: Vec::new(),
             flow: "data-reports".parse().unwrap(),
             ticket: Some("OPS-7, urgent".to_owned()),
             deadline: self.now() + SignedDuration::from_secs(seconds),
