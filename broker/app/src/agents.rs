@@ -3,23 +3,33 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use ebbgate_broker_ports::store::{AgentRecord, EnrolmentToken, GrantQuery};
+use ebbgate_broker_ports::store::{AgentRecord, AgentRevocation, EnrolmentToken};
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent},
     duration::AccessDuration,
     ids::{AgentId, TokenId},
     names::{AgentName, IntegrationName},
-    order::Order,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{AppError, Broker, Caller, ClientKey, draft::Draft};
+use crate::{AppError, Broker, Caller, ClientKey, Mistake, draft::Draft};
 
 /// How long an enrolment token lives where nobody says otherwise, in seconds.
 const DEFAULT_TOKEN_SECONDS: u64 = 15 * 60;
 /// The longest that one may live, in seconds.
 const LONGEST_TOKEN_SECONDS: u32 = 24 * 3_600;
+
+/// What an enrolment token is wished for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenWish {
+    /// The agent.
+    pub agent: AgentName,
+    /// The integrations that it may serve; none: all that the settings give it.
+    pub integrations: Option<Vec<IntegrationName>>,
+    /// How long the token lives.
+    pub ttl: Option<AccessDuration>,
+}
 
 /// A new enrolment token. Its secret is shown once and not kept.
 #[derive(Debug)]
@@ -37,16 +47,14 @@ pub fn spent_token_hash(secret: &SecretString) -> String {
 }
 
 impl Broker {
-    /// Makes an enrolment token for an agent of that name; the caller of this function has made
-    /// the secret.
+    /// Makes an enrolment token for an agent; the caller of this function has made the secret.
     ///
     /// # Errors
-    /// The caller may not, or the time is too long.
+    /// The caller may not, the time is too long, or an integration is not the agent's.
     pub async fn new_agent_token(
         &self,
         caller: &Caller,
-        agent: &AgentName,
-        valid_for: Option<AccessDuration>,
+        wish: TokenWish,
         secret: &SecretString,
         key: Option<&ClientKey>,
     ) -> Result<NewToken, AppError> {
@@ -56,11 +64,10 @@ impl Broker {
         if self.replay(caller, key).await?.is_some() {
             return Err(AppError::KeySpent);
         }
-        if valid_for.is_some_and(|duration| duration.seconds() > LONGEST_TOKEN_SECONDS) {
-            return Err(AppError::invalid("valid_for", "at most 24h"));
-        }
+        self.check_token(&wish)?;
+        let TokenWish { agent, integrations, ttl } = wish;
         let now = self.now();
-        let expires_at = match valid_for {
+        let expires_at = match ttl {
             Some(duration) => duration.after(now),
             None => now.saturating_add(Duration::from_secs(DEFAULT_TOKEN_SECONDS)).unwrap_or(now),
         };
@@ -70,19 +77,55 @@ impl Broker {
             id,
             secret_hash: spent_token_hash(secret),
             agent: agent.clone(),
+            integrations: integrations.clone(),
             expires_at,
             spent_at: None,
         });
         let actor = Actor::Principal(caller.id.clone());
-        draft.change.events.push(
-            AuditEvent::new(Action::AgentTokenCreated, actor, now)
-                .detail("agent", agent.to_string())
-                .detail("token", id.to_string())
-                .detail("expires_at", expires_at.to_string()),
-        );
+        let event = AuditEvent::new(Action::AgentTokenCreated, actor, now)
+            .detail("agent", agent.to_string())
+            .detail("token", id.to_string())
+            .detail("expires_at", expires_at.to_string());
+        draft.change.events.push(match integrations {
+            Some(bound) => event.detail("integrations", names(&bound)),
+            None => event,
+        });
         draft.key(caller, key, id, now);
         self.commit(draft).await?;
         Ok(NewToken { id, expires_at })
+    }
+
+    fn check_token(&self, wish: &TokenWish) -> Result<(), AppError> {
+        if wish.ttl.is_some_and(|ttl| ttl.seconds() > LONGEST_TOKEN_SECONDS) {
+            return Err(AppError::invalid("ttl", "at most 24h"));
+        }
+        let Some(bound) = &wish.integrations else { return Ok(()) };
+        if bound.is_empty() {
+            let message = "name at least one integration, or leave the field out for all";
+            return Err(AppError::invalid("integrations", message));
+        }
+        let snapshot = self.snapshot();
+        let given: Vec<_> = snapshot
+            .agents
+            .iter()
+            .filter(|(_, agents)| agents.contains(&wish.agent))
+            .map(|(integration, _)| integration.clone())
+            .collect();
+        let mistakes: Vec<_> = bound
+            .iter()
+            .enumerate()
+            .filter(|(_, integration)| !given.contains(integration))
+            .map(|(index, integration)| {
+                let given =
+                    if given.is_empty() { "none".to_owned() } else { names(&given).join(", ") };
+                let message = format!(
+                    "the settings do not give {integration} to the agent {}; they give it: {given}",
+                    wish.agent
+                );
+                Mistake::new(format!("integrations[{index}]"), message)
+            })
+            .collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(AppError::Invalid(mistakes)) }
     }
 
     /// The token with this secret, if it can be spent now.
@@ -123,7 +166,9 @@ impl Broker {
             last_seen: None,
             version: None,
             integrations: Vec::new(),
+            allowed_integrations: token.integrations.clone(),
             retired: false,
+            revoked: None,
         });
         draft.change.events.push(
             AuditEvent::new(Action::AgentEnrolled, Actor::Agent(token.agent.clone()), now)
@@ -133,7 +178,7 @@ impl Broker {
         Ok(self.commit(draft).await?)
     }
 
-    /// An agent that may speak: enrolled, and not retired by another of its name.
+    /// An agent that may speak: enrolled, not revoked, and with no other of its name since.
     ///
     /// # Errors
     /// There is none.
@@ -151,12 +196,58 @@ impl Broker {
     /// The store failed.
     pub async fn note_agent(&self, agent: AgentRecord, action: Action) -> Result<(), AppError> {
         let now = self.now();
+        // Who shut it out meanwhile stays on record.
+        let revoked = self.store().agent(agent.id).await?.and_then(|known| known.revoked);
+        let agent = AgentRecord { revoked: revoked.or(agent.revoked), ..agent };
         let event = AuditEvent::new(action, Actor::Agent(agent.name.clone()), now)
             .detail("agent_id", agent.id.to_string());
         let mut draft = Draft::default();
         draft.change.agents.push(AgentRecord { last_seen: Some(now), ..agent });
         draft.change.events.push(event);
         Ok(self.commit(draft).await?)
+    }
+
+    /// Shuts an agent out: its stream ends, its certificate is refused from now on, and its grants
+    /// go to the other agents of its integrations. One that is shut out already stays so.
+    ///
+    /// # Errors
+    /// The caller may not, there is no such agent or no comment. Where only the handing over failed,
+    /// the agent is shut out all the same.
+    pub async fn revoke_agent(
+        &self,
+        caller: &Caller,
+        id: AgentId,
+        comment: &str,
+        key: Option<&ClientKey>,
+    ) -> Result<AgentRecord, AppError> {
+        if !caller.administrator {
+            return Err(AppError::Forbidden { role: "administrator" });
+        }
+        if comment.trim().is_empty() {
+            return Err(AppError::invalid("comment", "say why you shut this agent out"));
+        }
+        let known = self.store().agent(id).await?;
+        let agent = known.ok_or_else(|| AppError::not_found("agent", id))?;
+        if self.replay(caller, key).await?.is_some() || agent.retired {
+            return Ok(agent);
+        }
+        let now = self.now();
+        let revoked =
+            AgentRevocation { by: caller.id.clone(), comment: comment.to_owned(), at: now };
+        let agent = AgentRecord { retired: true, revoked: Some(revoked), ..agent };
+        let mut draft = Draft::default();
+        draft.change.agents.push(agent.clone());
+        draft.change.events.push(
+            AuditEvent::new(Action::AgentRevoked, Actor::Principal(caller.id.clone()), now)
+                .detail("agent", agent.name.to_string())
+                .detail("agent_id", id.to_string())
+                .detail("comment", comment),
+        );
+        draft.key(caller, key, id, now);
+        self.commit_once(draft).await?;
+        self.ports.placement.shut_out(id);
+        self.relieve_of(&agent.name, &agent.integrations).await?;
+        Ok(agent)
     }
 
     /// All agents.
@@ -169,35 +260,8 @@ impl Broker {
         }
         Ok(self.store().agents().await?)
     }
+}
 
-    /// Every order that stands for these integrations: what an agent that has just connected must
-    /// hold or tear down, and nothing else.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn standing_orders(
-        &self,
-        integrations: &[IntegrationName],
-    ) -> Result<Vec<Order>, AppError> {
-        let mut orders = Vec::new();
-        let mut before = None;
-        if integrations.is_empty() {
-            return Ok(orders);
-        }
-        loop {
-            let query = GrantQuery {
-                integrations: integrations.to_vec(),
-                live: true,
-                before,
-                limit: 500,
-                ..GrantQuery::default()
-            };
-            let page = self.store().grants(&query).await?;
-            let Some(last) = page.last() else {
-                return Ok(orders);
-            };
-            before = Some(last.value.id);
-            orders.extend(page.iter().filter_map(|grant| grant.value.standing_order()));
-        }
-    }
+fn names(integrations: &[IntegrationName]) -> Vec<String> {
+    integrations.iter().map(ToString::to_string).collect()
 }

@@ -1,10 +1,10 @@
 //! Handing out what a person logs in with. The intent is on record before the target is asked;
 //! the secret itself never is (I8).
 
-use ebbgate_connector_api::{Credential, CredentialWish};
+use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish, ErrorKind};
 use ebbgate_domain::{
     audit::{Action, Actor},
-    grant::Grant,
+    grant::{Grant, GrantState},
     ids::GrantId,
 };
 
@@ -31,6 +31,7 @@ impl Broker {
         wish: CredentialWish,
         key: Option<&ClientKey>,
     ) -> Result<IssuedCredential, AppError> {
+        self.follow_agents(caller, id).await?;
         let grant = match self.retry(|| self.request_credential(caller, id, key)).await {
             Err(AppError::Refused(refusal)) => {
                 return Err(self.refused(caller, refusal, "credential", None).await);
@@ -38,7 +39,10 @@ impl Broker {
             other => other?,
         };
         let spec = grant.spec().ok_or_else(|| AppError::not_found("grant", id))?;
-        let answer = self.ports.placement.credential(&spec, grant.seq, wish, self.now()).await;
+        let answer = {
+            let place = grant.place.as_ref();
+            self.ports.placement.credential(&spec, place, grant.seq, wish, self.now()).await
+        };
         let actor = Actor::Principal(caller.id.clone());
         let now = self.now();
         let event = match &answer {
@@ -58,6 +62,19 @@ impl Broker {
         // What was handed out must be on record before its holder has it.
         self.commit(draft).await?;
         Ok(IssuedCredential { credential: answer.map_err(AppError::Connector)?, grant })
+    }
+
+    /// Lets another agent take over a grant whose own is away, so that its principal can go on.
+    async fn follow_agents(&self, caller: &Caller, id: GrantId) -> Result<(), AppError> {
+        let grant = self.visible_grant(caller, id).await?.value;
+        if grant.principal != caller.id || grant.state != GrantState::Active {
+            return Ok(());
+        }
+        let Some(agent) = self.hand_over(id).await? else { return Ok(()) };
+        let doing = format!("reach the agent of {id}");
+        let why = format!("it is away, and {agent} takes over: try again in a moment");
+        let moved = ConnectorError::new(ErrorKind::AgentAway, doing).because(why);
+        Err(AppError::Connector(moved))
     }
 
     async fn request_credential(

@@ -13,6 +13,7 @@ use ebbgate_domain::{
     audit::{Actor, AuditEvent},
     grant::Grant,
     ids::NoticeId,
+    names::AgentName,
     order::{Order, OrderAction},
     request::AccessRequest,
 };
@@ -26,7 +27,8 @@ const TRIES: u32 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) change: Change,
-    orders: Vec<Order>,
+    /// Each with the agent that it goes to.
+    orders: Vec<(Order, Option<AgentName>)>,
 }
 
 impl Draft {
@@ -39,7 +41,7 @@ impl Draft {
         now: Timestamp,
     ) {
         self.change.requests.push(write(version, transition.state));
-        self.take(broker, transition.effects, transition.events, now);
+        self.take(broker, transition.effects, transition.events, None, now);
     }
 
     /// Takes up a grant's transition.
@@ -50,8 +52,9 @@ impl Draft {
         transition: Transition<Grant>,
         now: Timestamp,
     ) {
+        let place = transition.state.place.clone();
         self.change.grants.push(write(Some(version), transition.state));
-        self.take(broker, transition.effects, transition.events, now);
+        self.take(broker, transition.effects, transition.events, place.as_ref(), now);
     }
 
     /// Notes under which key it was asked for.
@@ -76,13 +79,14 @@ impl Draft {
         broker: &Broker,
         effects: Vec<Effect>,
         events: Vec<AuditEvent>,
+        place: Option<&AgentName>,
         now: Timestamp,
     ) {
         self.change.events.extend(events);
         for effect in effects {
             match effect {
                 Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
-                Effect::Send(order) => self.orders.push(order),
+                Effect::Send(order) => self.orders.push((order, place.cloned())),
                 Effect::Notify(notice) => self.change.notices.push(OutboxItem {
                     id: NoticeId::new(now, broker.ports.ids.entropy()),
                     notice,
@@ -106,7 +110,7 @@ impl Broker {
     pub(crate) async fn commit(&self, draft: Draft) -> Result<(), StoreError> {
         let plans = draft.change.grants.iter().any(|write| matches!(write, Write::Insert(_)));
         let notices = !draft.change.notices.is_empty();
-        for order in &draft.orders {
+        for (order, _) in &draft.orders {
             crash::point(order_point(order, "before_intent"));
         }
         self.store().commit(draft.change).await?;
@@ -116,18 +120,18 @@ impl Broker {
         if notices {
             self.outbox.notify_one();
         }
-        for order in draft.orders {
+        for (order, place) in draft.orders {
             crash::point(order_point(&order, "after_intent"));
-            self.send(order).await;
+            self.send(order, place.as_ref()).await;
         }
         Ok(())
     }
 
     /// Hands an order over. Where its place is away, that is an attempt that failed: the scheduler
     /// tries again, and the agent gets its standing orders when it comes.
-    async fn send(&self, order: Order) {
+    async fn send(&self, order: Order, place: Option<&AgentName>) {
         let (grant, seq, action) = (order.spec.grant, order.seq, order.action);
-        let Err(away) = self.ports.placement.send(order).await else {
+        let Err(away) = self.ports.placement.send(order, place).await else {
             return;
         };
         let outcome = not_placed(action, &away);
@@ -138,7 +142,16 @@ impl Broker {
         }
     }
 
-    /// Takes up a grant's transition together with what it means for its request.
+    /// Commits a draft under a key that two calls may use at the same instant: the other one did it.
+    pub(crate) async fn commit_once(&self, draft: Draft) -> Result<(), StoreError> {
+        match self.commit(draft).await {
+            Err(StoreError::KeyUsed) => Err(StoreError::Conflict),
+            other => other,
+        }
+    }
+
+    /// Takes up a grant's transition together with what it means for its request. An order in it
+    /// gets its place here.
     pub(crate) async fn draft_grant(
         &self,
         version: u64,
@@ -146,6 +159,8 @@ impl Broker {
         now: Timestamp,
     ) -> Result<Draft, StoreError> {
         let mut draft = Draft::default();
+        let runner = self.ports.placement.runner(&transition.state.integration);
+        let transition = transition.placed(&runner, now);
         let grant = transition.state.clone();
         draft.grant(self, version, transition, now);
         let Some(request) = self.store().request(grant.request).await? else {
@@ -160,8 +175,14 @@ impl Broker {
                 *sibling = grant.clone();
             }
         }
-        if let Some(transition) = request.value.follow(&grants, now) {
-            draft.request(self, Some(request.version), transition, now);
+        match request.value.follow(&grants, now) {
+            Some(transition) => draft.request(self, Some(request.version), transition, now),
+            // Of grants that end at the same moment each would take the other for live, and nobody
+            // would end their request. Written as it is, it lets one of them come first.
+            None if grant.is_over() && !request.value.is_over() => {
+                draft.request(self, Some(request.version), Transition::to(request.value), now);
+            }
+            None => {}
         }
         Ok(draft)
     }

@@ -5,14 +5,18 @@ mod agents;
 mod audit;
 mod credentials;
 mod draft;
+mod drift;
 mod error;
 mod grants;
 mod outbox;
 mod outcomes;
+mod places;
 mod requests;
 mod review;
 mod schedule;
+mod sessions;
 mod submit;
+mod walk;
 
 use std::sync::Arc;
 
@@ -20,12 +24,15 @@ use ebbgate_broker_ports::{Catalogue, Clock, Ids, Meter, Placement, Snapshot, St
 use ebbgate_domain::{Timestamp, names::PrincipalId};
 use tokio::sync::Notify;
 
-pub use agents::{NewToken, spent_token_hash};
+pub use agents::{NewToken, TokenWish, spent_token_hash};
 pub use audit::AuditState;
 pub use credentials::IssuedCredential;
+pub use drift::DriftReport;
 pub use error::{AppError, Mistake};
 pub use outbox::Outbox;
+pub use places::Standing;
 pub use requests::RequestView;
+pub use sessions::{EndSession, SessionView, Sessions};
 pub use submit::{Wish, WishItem};
 
 /// Everything that the use cases work with.
@@ -50,6 +57,7 @@ pub struct Broker {
     ports: Arc<Ports>,
     scheduler: Arc<Notify>,
     outbox: Arc<Notify>,
+    drift: Arc<drift::LastLooks>,
 }
 
 /// Who asks, as authentication found out.
@@ -79,6 +87,7 @@ impl Broker {
             ports: Arc::new(ports),
             scheduler: Arc::new(Notify::new()),
             outbox: Arc::new(Notify::new()),
+            drift: Arc::default(),
         }
     }
 

@@ -71,12 +71,14 @@ impl Broker {
         actor: &Actor,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let told_twice = match outcome {
+        let no_news = match outcome {
             Outcome::Provisioned => grant.active_since.is_some(),
-            Outcome::TornDown(_) => grant.is_over(),
+            Outcome::TornDown { .. } => grant.is_over(),
+            // A former place ends its own copy too, and may fail at it for as long as it likes.
+            Outcome::TeardownFailed { .. } => is_former_place(grant, actor),
             _ => false,
         };
-        if told_twice {
+        if no_news {
             return Ok(());
         }
         let mut event = grant
@@ -94,7 +96,7 @@ impl Broker {
     fn count(&self, grant: &Grant, outcome: &Outcome, now: Timestamp) {
         match outcome {
             Outcome::Provisioned => self.ports.meter.activated(grant, now),
-            Outcome::TornDown(finding) => self.ports.meter.torn_down(grant, finding),
+            Outcome::TornDown { finding, .. } => self.ports.meter.torn_down(grant, finding),
             Outcome::TeardownFailed { .. } => self.ports.meter.teardown_failed(grant),
             Outcome::ProvisionFailed { .. } | Outcome::Stale { .. } => {}
         }
@@ -136,6 +138,11 @@ impl Broker {
     }
 }
 
+/// Whether the grant has been given to another agent since.
+fn is_former_place(grant: &Grant, actor: &Actor) -> bool {
+    matches!((actor, &grant.place), (Actor::Agent(agent), Some(place)) if agent != place)
+}
+
 fn next(
     grant: &Grant,
     seq: u64,
@@ -149,7 +156,9 @@ fn next(
         Outcome::ProvisionFailed { error, may_pass } => {
             grant.provision_failed(seq, error, *may_pass, actor, now)
         }
-        Outcome::TornDown(finding) => grant.torn_down(seq, finding.clone(), actor, now),
+        Outcome::TornDown { finding, cause } => {
+            grant.torn_down(seq, finding.clone(), *cause, actor, now)
+        }
         Outcome::TeardownFailed { error } => grant.teardown_failed(seq, error, actor, now),
         Outcome::Stale { .. } => Err(Refusal::StaleOrder { got: seq, current: grant.seq }),
     }
@@ -159,8 +168,8 @@ fn outcome_point(outcome: &Outcome, step: &str) -> &'static str {
     match (outcome, step) {
         (Outcome::Provisioned, "after_effect") => "broker.provision.after_effect",
         (Outcome::Provisioned, _) => "broker.provision.after_record",
-        (Outcome::TornDown(_), "after_effect") => "broker.revoke.after_effect",
-        (Outcome::TornDown(_), _) => "broker.revoke.after_record",
+        (Outcome::TornDown { .. }, "after_effect") => "broker.revoke.after_effect",
+        (Outcome::TornDown { .. }, _) => "broker.revoke.after_record",
         _ => "none",
     }
 }

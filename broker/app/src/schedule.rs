@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ebbgate_broker_ports::{
     StoreError,
-    store::{GrantQuery, RequestQuery, Versioned},
+    store::{RequestQuery, Versioned},
 };
 use ebbgate_domain::{
     audit::Actor,
@@ -17,7 +17,7 @@ use ebbgate_domain::{
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppError, Broker, draft::Draft};
+use crate::{AppError, Broker, draft::Draft, walk::Failures};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
@@ -124,12 +124,13 @@ impl Broker {
     }
 
     /// Lets changed settings take effect on what is under way (I10): requests of people who left
-    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked.
+    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked. One
+    /// that fails does not keep the others from it.
     ///
     /// # Errors
     /// The store failed.
     pub async fn settle_leavers(&self) -> Result<(), AppError> {
-        let mut before = None;
+        let (mut before, mut failures) = (None, Failures::default());
         loop {
             let query =
                 RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
@@ -137,24 +138,34 @@ impl Broker {
             let Some(last) = page.last() else { break };
             before = Some(last.value.id);
             for request in page {
-                self.advance_request(request).await?;
+                let id = request.value.id;
+                failures.take(id, self.advance_request(request).await.map_err(Into::into));
             }
         }
-        let mut before = None;
-        loop {
-            let query = GrantQuery { live: true, before, limit: BATCH, ..GrantQuery::default() };
-            let page = self.store().grants(&query).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            before = Some(last.value.id);
-            let snapshot = self.snapshot();
+        let snapshot = self.snapshot();
+        let mut walk = self.live_grants(&[]);
+        while let Some(page) = walk.next_page().await? {
             for grant in page {
-                if snapshot.directory.active(&grant.value.principal).is_none() {
-                    self.revoke_leaver(grant.value.id).await?;
+                if snapshot.directory.active(&grant.principal).is_none() {
+                    failures.take(grant.id, self.revoke_leaver(grant.id).await);
                 }
             }
         }
+        failures.first()
+    }
+
+    /// Tells the meter which grants are stuck; at start, because it remembers nothing.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn count_stuck(&self) -> Result<(), AppError> {
+        let mut walk = self.live_grants(&[]);
+        while let Some(page) = walk.next_page().await? {
+            for grant in page.iter().filter(|grant| grant.is_stuck()) {
+                self.ports.meter.stuck(grant);
+            }
+        }
+        Ok(())
     }
 
     async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {

@@ -11,10 +11,10 @@ use ebbgate_domain::{
     audit::{Action, Actor},
     grant::GrantState,
     ids::RequestId,
-    order::OrderAction,
+    order::{EndCause, OrderAction},
     request::RequestState,
 };
-use harness::{World, finding, id, key};
+use harness::{World, finding, id, key, torn_down};
 
 fn wish() -> Wish {
     Wish {
@@ -52,7 +52,7 @@ async fn from_request_to_proof() {
     world.broker.do_due().await;
     let order = world.place.take_one();
     assert_eq!(order.action, OrderAction::Revoke);
-    world.answer(&order, Outcome::TornDown(finding(world.now()))).await;
+    world.answer(&order, torn_down(world.now())).await;
 
     let grant = world.grant(order.spec.grant).await;
     assert!(matches!(grant.state, GrantState::Revoked { finding: Some(_), .. }));
@@ -219,4 +219,65 @@ async fn only_its_principal_releases_and_only_administrators_revoke() {
     assert_eq!(world.place.take_one().action, OrderAction::Revoke);
     let actor = &world.events().await.last().unwrap().actor.clone();
     assert_eq!(*actor, Actor::Principal(id("ana")));
+}
+
+#[tokio::test]
+async fn of_two_agents_one_gets_a_grant_and_the_other_ends_it_where_the_first_is_gone() {
+    let world = World::new().await;
+    approved(&world).await;
+    world.broker.do_due().await;
+    let [(first, order)] = &world.place.take_placed()[..] else { panic!("not one order") };
+    world.answer(order, Outcome::Provisioned).await;
+    assert_eq!(world.grant(order.spec.grant).await.place.as_ref(), Some(first));
+
+    world.place.lose(first);
+    world.clock.pass(60);
+    world.broker.do_due().await;
+    let [(second, revoke)] = &world.place.take_placed()[..] else { panic!("not one order") };
+    assert_ne!(first, second);
+    assert_eq!((revoke.action, revoke.spec.grant), (OrderAction::Revoke, order.spec.grant));
+    world.answer(revoke, torn_down(world.now())).await;
+    assert!(matches!(world.grant(order.spec.grant).await.state, GrantState::Revoked { .. }));
+    let records = world.store.audit(0, 100).await.unwrap();
+    assert_eq!(records.iter().filter(|record| record.body.contains("grant.moved")).count(), 1);
+}
+
+#[tokio::test]
+async fn hundreds_of_grants_that_fell_due_meanwhile_are_all_taken_up_at_start() {
+    let world = World::new().await;
+    const MANY: usize = 600;
+    for _ in 0..MANY {
+        approved(&world).await;
+    }
+    world.broker.do_due().await;
+    for order in world.place.take() {
+        world.answer(&order, Outcome::Provisioned).await;
+    }
+    world.clock.pass(3_600);
+    world.broker.do_due().await;
+    let orders = world.place.take();
+    assert_eq!(orders.len(), MANY);
+    assert!(orders.iter().all(|order| order.action == OrderAction::Revoke));
+}
+
+#[tokio::test]
+async fn why_an_agent_ended_a_grant_is_the_grants_reason() {
+    for (cause, reason) in [
+        (EndCause::Deadline, "expired"),
+        (EndCause::CutOff, "cut-off"),
+        (EndCause::Missing, "missing"),
+    ] {
+        let world = World::new().await;
+        approved(&world).await;
+        world.broker.do_due().await;
+        let order = world.place.take_one();
+        world.answer(&order, Outcome::Provisioned).await;
+        let finding = finding(world.now());
+        world.answer(&order, Outcome::TornDown { finding, cause }).await;
+        let GrantState::Revoked { reason: told, .. } = world.grant(order.spec.grant).await.state
+        else {
+            panic!("it is not over")
+        };
+        assert_eq!(told.as_str(), reason);
+    }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ebbgate_domain::{
     flow::Policies,
     inventory::Inventory,
-    names::{IntegrationName, PrincipalId},
+    names::{AgentName, IntegrationName, PrincipalId},
     principal::{Directory, Subject},
 };
 
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub administrators: Vec<Subject>,
     /// Who may read everything.
     pub auditors: Vec<Subject>,
+    /// Which agents run the connector of an integration; those that the broker runs are not here.
+    pub agents: BTreeMap<IntegrationName, Vec<AgentName>>,
     /// Where people's own tools find each integration.
     pub addresses: BTreeMap<IntegrationName, Address>,
 }
@@ -29,8 +31,15 @@ pub struct Snapshot {
 /// Where people's own tools find an integration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A database server.
+    /// A PostgreSQL server.
     Postgres {
+        /// Its host name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A MySQL or MariaDB server.
+    Mysql {
         /// Its host name or address.
         host: String,
         /// Its port.

@@ -8,6 +8,8 @@ pub trait Meter: Send + Sync {
     fn activated(&self, grant: &Grant, at: Timestamp);
     /// A grant was torn down and verified.
     fn torn_down(&self, grant: &Grant, finding: &Finding);
+    /// A teardown is stuck; told at start for those that were stuck before.
+    fn stuck(&self, grant: &Grant);
     /// An attempt to tear down failed.
     fn teardown_failed(&self, grant: &Grant);
     /// Somebody was refused, with this code.

@@ -4,18 +4,21 @@ use async_trait::async_trait;
 use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
 use ebbgate_domain::{
     Timestamp,
-    names::IntegrationName,
-    order::{Finding, GrantSpec, Order},
+    ids::AgentId,
+    names::{AgentName, IntegrationName},
+    order::{EndCause, Finding, GrantSpec, Order},
+    placing::Runner,
+    session::LiveSession,
 };
 
 /// An order could not be handed over; the scheduler sends it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotPlaced {
-    /// The integration's agent is not connected.
-    #[error("the agent {agent} is not connected")]
+    /// None of the integration's agents is connected, or the one that it was for has just left.
+    #[error("{}", away(.agents))]
     AgentAway {
-        /// Its name.
-        agent: String,
+        /// Their names.
+        agents: Vec<AgentName>,
     },
     /// No such integration is configured any more.
     #[error("the integration {integration} is not configured")]
@@ -23,6 +26,16 @@ pub enum NotPlaced {
         /// Its name.
         integration: String,
     },
+}
+
+fn away(agents: &[AgentName]) -> String {
+    match agents {
+        [only] => format!("the agent {only} is not connected"),
+        many => {
+            let names: Vec<_> = many.iter().map(AgentName::as_str).collect();
+            format!("none of the agents {} can take it now", names.join(", "))
+        }
+    }
 }
 
 /// What became of an order.
@@ -38,7 +51,12 @@ pub enum Outcome {
         may_pass: bool,
     },
     /// Torn down and verified.
-    TornDown(Finding),
+    TornDown {
+        /// The proof.
+        finding: Finding,
+        /// Why the place did it.
+        cause: EndCause,
+    },
     /// Not torn down yet.
     TeardownFailed {
         /// What went wrong, with its causes.
@@ -55,27 +73,53 @@ pub enum Outcome {
 /// `record_outcome`, maybe much later, maybe twice.
 #[async_trait]
 pub trait Placement: Send + Sync {
-    /// The integrations whose place is there now.
+    /// The integrations on which new grants can be made now.
     fn ready(&self) -> Vec<IntegrationName>;
 
-    /// Hands over an order.
+    /// Who could carry out an order for the integration now.
+    fn runner(&self, integration: &IntegrationName) -> Runner;
+
+    /// Hands over an order: to the agent `place`, or to the broker's own connector.
     ///
     /// # Errors
     /// Its place is not there.
-    async fn send(&self, order: Order) -> Result<(), NotPlaced>;
+    async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced>;
+
+    /// Ends the stream of an agent that may not speak any more, at once.
+    fn shut_out(&self, agent: AgentId);
 
     /// For how long, in seconds, a credential handed out now would live on by itself.
     fn credential_lifetime_seconds(&self, grant: &GrantSpec, now: Timestamp) -> Option<u32>;
 
-    /// Hands out or registers a credential and waits for the answer.
+    /// Hands out or registers a credential where the grant is, and waits for the answer.
     ///
     /// # Errors
     /// The place or the target could not be reached, or refused.
     async fn credential(
         &self,
         grant: &GrantSpec,
+        place: Option<&AgentName>,
         seq: u64,
         wish: CredentialWish,
         now: Timestamp,
     ) -> Result<Credential, ConnectorError>;
+
+    /// The live sessions under any grant on the integration, as its target shows them now.
+    ///
+    /// # Errors
+    /// Nobody who could look is there, or the target could not be asked in time.
+    async fn sessions(
+        &self,
+        integration: &IntegrationName,
+    ) -> Result<Vec<LiveSession>, ConnectorError>;
+
+    /// Ends one live session and waits until it is gone. False where it was gone already.
+    ///
+    /// # Errors
+    /// It is still there, or the target could not be asked.
+    async fn end_session(
+        &self,
+        integration: &IntegrationName,
+        session: &LiveSession,
+    ) -> Result<bool, ConnectorError>;
 }

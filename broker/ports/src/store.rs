@@ -89,6 +89,8 @@ pub struct EnrolmentToken {
     pub secret_hash: String,
     /// The agent it is for.
     pub agent: AgentName,
+    /// The integrations that the agent may serve; none: all that the settings give it.
+    pub integrations: Option<Vec<IntegrationName>>,
     /// When it ends.
     pub expires_at: Timestamp,
     /// When it was spent.
@@ -112,8 +114,25 @@ pub struct AgentRecord {
     pub version: Option<String>,
     /// The integrations it serves.
     pub integrations: Vec<IntegrationName>,
-    /// Whether another agent has taken its name.
+    /// The integrations that it may serve, out of its token; none: all that the settings give it.
+    #[serde(default)]
+    pub allowed_integrations: Option<Vec<IntegrationName>>,
+    /// Whether it may not speak any more: another agent has taken its name, or it was revoked.
     pub retired: bool,
+    /// Who shut it out, where somebody did.
+    #[serde(default)]
+    pub revoked: Option<AgentRevocation>,
+}
+
+/// An administrator's word that an agent may not speak any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRevocation {
+    /// Who.
+    pub by: PrincipalId,
+    /// In their words.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Which requests are wanted. Newest first.

@@ -1,15 +1,22 @@
 //! What is counted, in Prometheus' form.
 
-use std::fmt;
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::atomic::{AtomicI64, AtomicU64},
+};
 
 use axum::http::StatusCode;
 use ebbgate_broker_ports::Meter;
-use ebbgate_domain::{Timestamp, grant::Grant, order::Finding};
+use ebbgate_domain::{Timestamp, grant::Grant, ids::GrantId, names::AgentName, order::Finding};
+use jiff::SignedDuration;
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -31,6 +38,17 @@ struct Integration {
     integration: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Agent {
+    agent: String,
+}
+
+impl Agent {
+    fn of(name: &AgentName) -> Self {
+        Self { agent: name.to_string() }
+    }
+}
+
 /// All counters; a registry of its own, so that tests keep apart.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -41,6 +59,10 @@ pub(crate) struct Metrics {
     torn_down: Family<Integration, Counter>,
     lateness: Histogram,
     teardown_failures: Family<Integration, Counter>,
+    clock_offset: Family<Agent, Gauge<f64, AtomicU64>>,
+    stuck: Gauge<i64, AtomicI64>,
+    /// Those that the gauge counts.
+    stuck_grants: Mutex<BTreeSet<GrantId>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -62,6 +84,9 @@ impl Metrics {
             torn_down: Family::default(),
             lateness: seconds(),
             teardown_failures: Family::default(),
+            clock_offset: Family::default(),
+            stuck: Gauge::default(),
+            stuck_grants: Mutex::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_calls", "API calls by operation and status", metrics.calls.clone());
@@ -91,7 +116,33 @@ impl Metrics {
             "Attempts to tear down that failed",
             metrics.teardown_failures.clone(),
         );
+        registry.register(
+            "agent_clock_offset_seconds",
+            "How far a connected agent's clock is ahead of the broker's",
+            metrics.clock_offset.clone(),
+        );
+        registry.register(
+            "grants_stuck",
+            "Grants whose teardown has failed so often that somebody should look",
+            metrics.stuck.clone(),
+        );
         metrics
+    }
+
+    /// How far a connected agent's clock is ahead.
+    pub(crate) fn clock_offset(&self, agent: &AgentName, ahead: SignedDuration) {
+        self.clock_offset.get_or_create(&Agent::of(agent)).set(ahead.as_secs_f64());
+    }
+
+    /// An agent is not connected any more: nothing is known of its clock.
+    pub(crate) fn agent_left(&self, agent: &AgentName) {
+        self.clock_offset.remove(&Agent::of(agent));
+    }
+
+    fn count_stuck(&self, change: impl FnOnce(&mut BTreeSet<GrantId>)) {
+        let mut stuck = self.stuck_grants.lock();
+        change(&mut stuck);
+        self.stuck.set(i64::try_from(stuck.len()).unwrap_or(i64::MAX));
     }
 
     /// An API call was answered.
@@ -127,6 +178,9 @@ impl Meter for Metrics {
 
     fn torn_down(&self, grant: &Grant, finding: &Finding) {
         self.torn_down.get_or_create(&at(grant)).inc();
+        self.count_stuck(|stuck| {
+            stuck.remove(&grant.id);
+        });
         if let Some(deadline) = grant.deadline
             && finding.closed_at >= deadline
         {
@@ -136,6 +190,15 @@ impl Meter for Metrics {
 
     fn teardown_failed(&self, grant: &Grant) {
         self.teardown_failures.get_or_create(&at(grant)).inc();
+        if grant.is_stuck() {
+            self.stuck(grant);
+        }
+    }
+
+    fn stuck(&self, grant: &Grant) {
+        self.count_stuck(|stuck| {
+            stuck.insert(grant.id);
+        });
     }
 
     fn refused(&self, code: &'static str) {

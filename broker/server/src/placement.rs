@@ -1,13 +1,13 @@
 //! Where connectors run: those for cloud accounts in the broker itself, those for databases in the
-//! agent that the settings name.
+//! agents that the settings name.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
-use ebbgate_broker_app::Broker;
+use ebbgate_broker_app::{AppError, Broker, DriftReport};
 use ebbgate_broker_ports::{NotPlaced, Outcome, Placement};
 use ebbgate_connector_api::{
     Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
@@ -15,9 +15,11 @@ use ebbgate_connector_api::{
 use ebbgate_domain::{
     Timestamp,
     audit::Actor,
-    ids::GrantId,
+    ids::{AgentId, GrantId},
     names::{AgentName, IntegrationName},
-    order::{GrantSpec, Order, OrderAction},
+    order::{EndCause, GrantSpec, Order, OrderAction},
+    placing::Runner,
+    session::LiveSession,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -31,7 +33,7 @@ const AT_ONCE: usize = 8;
 /// Where each integration's connector runs.
 pub(crate) struct Places {
     local: BTreeMap<IntegrationName, Local>,
-    remote: BTreeMap<IntegrationName, AgentName>,
+    remote: BTreeMap<IntegrationName, Vec<AgentName>>,
     hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
     /// Who is told what became of an order that ran here; set once it exists.
@@ -51,7 +53,7 @@ struct Local {
 impl Places {
     pub(crate) fn new(
         local: BTreeMap<IntegrationName, Arc<dyn Connector>>,
-        remote: BTreeMap<IntegrationName, AgentName>,
+        remote: BTreeMap<IntegrationName, Vec<AgentName>>,
         hub: Arc<Hub>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -82,8 +84,13 @@ impl Places {
     pub(crate) async fn check(&self) {
         for (name, local) in &self.local {
             match local.connector.check().await {
-                Ok(()) => {
+                Ok(lacks) if lacks.is_empty() => {
                     tracing::info!(integration = %name, "the target is there, with the rights that are needed")
+                }
+                Ok(lacks) => {
+                    for lack in lacks {
+                        tracing::warn!(integration = %name, lacks = lack.what, cure = lack.cure, "the target cannot be used yet");
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(integration = %name, error = error.chain(), "the target cannot be used yet")
@@ -97,6 +104,44 @@ impl Places {
         for (name, local) in &self.local {
             if let Err(error) = local.connector.prune(self.clock.now()).await {
                 tracing::warn!(integration = %name, error = ebbgate_broker_ports::chain(&error), "cannot prune; it is tried again");
+            }
+        }
+    }
+
+    /// Looks at each local target for marks of grants that nobody knows, and for grants without
+    /// their mark.
+    pub(crate) async fn look_for_drift(&self) {
+        let Some(broker) = self.broker.get() else { return };
+        for (name, local) in &self.local {
+            let report = match look(broker, name, local.connector.as_ref(), self.clock.now()).await
+            {
+                Ok(report) => broker.record_drift(report).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = report {
+                tracing::error!(integration = %name, error = ebbgate_broker_ports::chain(&error), "cannot tell what a look at a target found");
+            }
+        }
+    }
+
+    /// Any agent that serves the integration now: what is on a target, each of them sees.
+    fn somebody(
+        &self,
+        integration: &IntegrationName,
+        doing: &str,
+    ) -> Result<AgentName, ConnectorError> {
+        let failed = |kind, why: String| Err(ConnectorError::new(kind, doing).because(why));
+        let Some(agents) = self.remote.get(integration) else {
+            return failed(
+                ErrorKind::Refused,
+                format!("the settings have no integration {integration}"),
+            );
+        };
+        match self.hub.candidates(integration, agents).into_iter().next() {
+            Some(agent) => Ok(agent.name),
+            None => {
+                let away = NotPlaced::AgentAway { agents: agents.clone() };
+                failed(ErrorKind::AgentAway, away.to_string())
             }
         }
     }
@@ -143,32 +188,72 @@ async fn execute(connector: &dyn Connector, order: &Order, clock: &dyn Clock) ->
             }
         },
         OrderAction::Revoke => match connector.revoke(&order.spec, clock).await {
-            Ok(finding) => Outcome::TornDown(finding),
+            Ok(finding) => Outcome::TornDown { finding, cause: EndCause::Ordered },
             Err(error) => Outcome::TeardownFailed { error: error.chain() },
         },
     }
 }
 
+async fn look(
+    broker: &Broker,
+    integration: &IntegrationName,
+    connector: &dyn Connector,
+    now: Timestamp,
+) -> Result<DriftReport, AppError> {
+    let known = broker.active_on(integration, now).await?;
+    let (marked, error) = match connector.marked().await {
+        Ok(marked) => (marked.into_iter().collect::<BTreeSet<_>>(), None),
+        Err(error) => (BTreeSet::new(), Some(error.chain())),
+    };
+    let looked = error.is_none() && connector.marks_every_grant();
+    let missing = known.into_iter().filter(|grant| looked && !marked.contains(grant));
+    Ok(DriftReport {
+        integration: integration.clone(),
+        at: now,
+        by: Actor::Broker,
+        marked: u32::try_from(marked.len()).unwrap_or(u32::MAX),
+        missing: missing.collect(),
+        // Those that are live are not among them: `record_drift` looks.
+        orphans: marked.into_iter().collect(),
+        error,
+    })
+}
+
 #[async_trait]
 impl Placement for Places {
     fn ready(&self) -> Vec<IntegrationName> {
-        let served = self.remote.iter().filter(|(name, agent)| self.hub.serves(agent, name));
-        self.local.keys().chain(served.map(|(name, _)| name)).cloned().collect()
+        let all = self.local.keys().chain(self.remote.keys());
+        all.filter(|name| self.runner(name).takes_new_grants()).cloned().collect()
     }
 
-    async fn send(&self, order: Order) -> Result<(), NotPlaced> {
+    fn runner(&self, integration: &IntegrationName) -> Runner {
+        if self.local.contains_key(integration) {
+            return Runner::Broker;
+        }
+        match self.remote.get(integration) {
+            Some(agents) => Runner::Agents(self.hub.candidates(integration, agents)),
+            None => Runner::Nobody,
+        }
+    }
+
+    async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced> {
         let integration = &order.spec.integration;
         if let Some(local) = self.local.get(integration) {
             self.run(local, order);
             return Ok(());
         }
-        let Some(agent) = self.remote.get(integration) else {
+        let Some(agents) = self.remote.get(integration) else {
             return Err(NotPlaced::UnknownIntegration { integration: integration.to_string() });
         };
-        if self.hub.order(agent, &order, self.clock.now()) {
+        let now = self.clock.now();
+        if place.is_some_and(|agent| self.hub.order(agent, &order, now)) {
             return Ok(());
         }
-        Err(NotPlaced::AgentAway { agent: agent.to_string() })
+        Err(NotPlaced::AgentAway { agents: agents.clone() })
+    }
+
+    fn shut_out(&self, agent: AgentId) {
+        self.hub.shut_out(agent);
     }
 
     fn credential_lifetime_seconds(&self, grant: &GrantSpec, now: Timestamp) -> Option<u32> {
@@ -178,6 +263,7 @@ impl Placement for Places {
     async fn credential(
         &self,
         grant: &GrantSpec,
+        place: Option<&AgentName>,
         seq: u64,
         wish: CredentialWish,
         now: Timestamp,
@@ -185,18 +271,38 @@ impl Placement for Places {
         if let Some(local) = self.local.get(&grant.integration) {
             return local.connector.credential(grant, wish, now).await;
         }
-        match (self.remote.get(&grant.integration), &wish) {
-            (Some(agent), CredentialWish::Verifier(verifier)) => {
-                self.hub.credential(agent, grant.grant, seq, verifier).await
-            }
-            (Some(_), CredentialWish::Issue) => Err(ConnectorError::new(
-                ErrorKind::Invalid,
-                "issue a credential: databases take a password's verifier",
-            )),
-            (None, _) => Err(ConnectorError::new(
-                ErrorKind::Refused,
-                format!("find the integration {} in the settings", grant.integration),
-            )),
+        let doing = "register the password's verifier";
+        let CredentialWish::Verifier(verifier) = wish else {
+            return Err(ConnectorError::new(ErrorKind::Invalid, "issue a credential")
+                .because("databases take a password's verifier"));
+        };
+        let agent = match place {
+            Some(agent) => agent.clone(),
+            None => self.somebody(&grant.integration, doing)?,
+        };
+        self.hub.credential(&agent, grant.grant, seq, &verifier).await
+    }
+
+    async fn sessions(
+        &self,
+        integration: &IntegrationName,
+    ) -> Result<Vec<LiveSession>, ConnectorError> {
+        if let Some(local) = self.local.get(integration) {
+            return local.connector.sessions().await;
         }
+        let agent = self.somebody(integration, "list the sessions under grants")?;
+        self.hub.sessions(&agent, integration).await
+    }
+
+    async fn end_session(
+        &self,
+        integration: &IntegrationName,
+        session: &LiveSession,
+    ) -> Result<bool, ConnectorError> {
+        if let Some(local) = self.local.get(integration) {
+            return local.connector.end_session(session).await;
+        }
+        let agent = self.somebody(integration, "end the session")?;
+        self.hub.end_session(&agent, integration, session).await
     }
 }

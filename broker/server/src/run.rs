@@ -36,13 +36,15 @@ use crate::{
     placement::Places,
     serve::Server,
     system::{SystemClock, SystemIds},
-    tls::{self, Authority, BROKER_NAME, Certificates},
+    tls::{self, Authority, BROKER_NAME, Certificates, OrderKey},
 };
 
 /// How long work in hand may take when the broker stops; a supervisor's patience is ten seconds.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How often connectors clear away what may go.
 const PRUNE: Duration = Duration::from_secs(60);
+/// How often targets that are served from here are looked at for drift; agents do so by themselves.
+const DRIFT: Duration = Duration::from_secs(600);
 /// How often the broker's own certificate is made anew.
 const CERTIFICATE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -91,8 +93,8 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
     let own = authority.server_certificate(&names(&settings), clock.now())?;
     let certificates = Arc::new(Certificates::new(own, settings.tls.as_ref())?);
     let store = open_store(&settings.store).await?;
-    let hub = Arc::new(Hub::default());
     let metrics = Arc::new(Metrics::new());
+    let hub = Arc::new(Hub::new(OrderKey::open(&settings.data_dir)?, metrics.clone()));
 
     let (local, remote) = connectors(&settings.integrations).await?;
     let places = Arc::new(Places::new(local, remote, hub.clone(), clock.clone()));
@@ -128,8 +130,15 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
 impl Daemon {
     async fn serve(self, api: Api, agents: Agents, acceptor: TlsAcceptor) -> Result<()> {
         // Before anything else: what fell due while nobody was there, earliest first.
-        self.broker.settle_leavers().await?;
+        if let Err(error) = self.broker.settle_leavers().await {
+            // What could be settled is; one record that resists must not keep all others waiting.
+            tracing::error!(
+                error = ebbgate_broker_ports::chain(&error),
+                "cannot settle all that people who left leave behind; it is tried again at a reload"
+            );
+        }
         self.broker.do_due().await;
+        self.broker.count_stuck().await?;
 
         let listen = self.settings.listen;
         let listener = TcpListener::bind(listen)
@@ -178,6 +187,7 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut prune = tokio::time::interval(PRUNE);
+        let mut drift = tokio::time::interval(DRIFT);
         let mut certificate = tokio::time::interval(CERTIFICATE);
         loop {
             tokio::select! {
@@ -188,6 +198,10 @@ impl Daemon {
                 _ = prune.tick() => {
                     let places = self.places.clone();
                     tokio::spawn(async move { places.prune().await });
+                }
+                _ = drift.tick() => {
+                    let places = self.places.clone();
+                    tokio::spawn(async move { places.look_for_drift().await });
                 }
             }
         }
@@ -269,11 +283,11 @@ type Local = BTreeMap<IntegrationName, Arc<dyn Connector>>;
 /// The connectors that run here, and the agents that run the others.
 async fn connectors(
     integrations: &[Integration],
-) -> Result<(Local, BTreeMap<IntegrationName, AgentName>)> {
+) -> Result<(Local, BTreeMap<IntegrationName, Vec<AgentName>>)> {
     let (mut local, mut remote) = (Local::new(), BTreeMap::new());
     for integration in integrations {
         match &integration.target {
-            Target::Postgres { at, .. } => {
+            Target::Database { at, .. } => {
                 remote.insert(integration.name.clone(), at.clone());
             }
             Target::Aws(aws) => {

@@ -2,10 +2,10 @@
 //! and a place that notes the orders it is given.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -19,18 +19,21 @@ use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
 use ebbgate_domain::{
     Timestamp,
     audit::{Actor, AuditEvent},
+    clock_offset::ClockState,
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
         Policies,
     },
     grant::Grant,
-    ids::{Entropy, GrantId, RequestId},
+    ids::{AgentId, Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
-    names::{IntegrationName, PrincipalId},
-    order::{Finding, GrantSpec, Order},
+    names::{AgentName, IntegrationName, PrincipalId},
+    order::{EndCause, Finding, GrantSpec, Order},
+    placing::{Candidate, Runner},
     principal::{Directory, Principal},
     request::AccessRequest,
     scope::Scope,
+    session::LiveSession,
 };
 use parking_lot::Mutex;
 
@@ -123,6 +126,11 @@ pub(crate) fn key(key: &str, fingerprint: &str) -> ClientKey {
     ClientKey { key: key.to_owned(), fingerprint: fingerprint.to_owned() }
 }
 
+/// An agent's word that a grant is torn down.
+pub(crate) fn torn_down(at: Timestamp) -> Outcome {
+    Outcome::TornDown { finding: finding(at), cause: EndCause::Ordered }
+}
+
 pub(crate) fn finding(at: Timestamp) -> Finding {
     Finding { checked_at: at, closed_at: at, sessions_ended: 0, summary: "gone".to_owned() }
 }
@@ -159,6 +167,7 @@ fn snapshot() -> Snapshot {
         policies: Policies {
             scopes: [(scope.name.clone(), scope)].into(),
             flows: [(flow().name, flow())].into(),
+            permissions: BTreeMap::new(),
         },
         inventory: Inventory::new([resource]),
         auditors: vec!["group:audit".parse().unwrap()],
@@ -234,16 +243,26 @@ impl Ids for Counter {
     }
 }
 
-/// A place that notes its orders.
+/// Two agents of one integration, which note their orders.
 #[derive(Default)]
 pub(crate) struct TestPlace {
-    orders: Mutex<Vec<Order>>,
-    away: AtomicBool,
+    orders: Mutex<Vec<(AgentName, Order)>>,
+    away: Mutex<BTreeSet<AgentName>>,
+}
+
+/// The agents of `orders`.
+pub(crate) fn agents() -> [AgentName; 2] {
+    ["db-eu".parse().unwrap(), "db-us".parse().unwrap()]
 }
 
 impl TestPlace {
-    pub(crate) fn take(&self) -> Vec<Order> {
+    /// All orders since the last time, with whom they were sent to.
+    pub(crate) fn take_placed(&self) -> Vec<(AgentName, Order)> {
         std::mem::take(&mut self.orders.lock())
+    }
+
+    pub(crate) fn take(&self) -> Vec<Order> {
+        self.take_placed().into_iter().map(|(_, order)| order).collect()
     }
 
     pub(crate) fn take_one(&self) -> Order {
@@ -252,25 +271,45 @@ impl TestPlace {
         orders.remove(0)
     }
 
+    /// Both agents are away, or there.
     pub(crate) fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
+        *self.away.lock() = if away { agents().into() } else { BTreeSet::new() };
+    }
+
+    /// This one alone goes away.
+    pub(crate) fn lose(&self, agent: &AgentName) {
+        self.away.lock().insert(agent.clone());
+    }
+
+    fn is_away(&self, agent: &AgentName) -> bool {
+        self.away.lock().contains(agent)
     }
 }
 
 #[async_trait]
 impl Placement for TestPlace {
     fn ready(&self) -> Vec<IntegrationName> {
-        let here = !self.away.load(Ordering::SeqCst);
+        let here = agents().iter().any(|agent| !self.is_away(agent));
         here.then(|| "orders".parse().unwrap()).into_iter().collect()
     }
 
-    async fn send(&self, order: Order) -> Result<(), NotPlaced> {
-        if self.away.load(Ordering::SeqCst) {
-            return Err(NotPlaced::AgentAway { agent: "db-eu".to_owned() });
-        }
-        self.orders.lock().push(order);
-        Ok(())
+    fn runner(&self, _: &IntegrationName) -> Runner {
+        let there = agents().into_iter().filter(|agent| !self.is_away(agent));
+        let candidate = |name| Candidate { name, draining: false, clock: ClockState::Ok };
+        Runner::Agents(there.map(candidate).collect())
     }
+
+    async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced> {
+        match place.filter(|agent| !self.is_away(agent)) {
+            Some(agent) => {
+                self.orders.lock().push((agent.clone(), order));
+                Ok(())
+            }
+            None => Err(NotPlaced::AgentAway { agents: agents().into() }),
+        }
+    }
+
+    fn shut_out(&self, _: AgentId) {}
 
     fn credential_lifetime_seconds(&self, _: &GrantSpec, _: Timestamp) -> Option<u32> {
         None
@@ -279,11 +318,24 @@ impl Placement for TestPlace {
     async fn credential(
         &self,
         _: &GrantSpec,
+        _: Option<&AgentName>,
         _: u64,
         _: CredentialWish,
         _: Timestamp,
     ) -> Result<Credential, ConnectorError> {
         Ok(Credential::Login { user: "x".to_owned() })
+    }
+
+    async fn sessions(&self, _: &IntegrationName) -> Result<Vec<LiveSession>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn end_session(
+        &self,
+        _: &IntegrationName,
+        _: &LiveSession,
+    ) -> Result<bool, ConnectorError> {
+        Ok(false)
     }
 }
 
@@ -293,5 +345,6 @@ impl Meter for NoMeter {
     fn activated(&self, _: &Grant, _: Timestamp) {}
     fn torn_down(&self, _: &Grant, _: &Finding) {}
     fn teardown_failed(&self, _: &Grant) {}
+    fn stuck(&self, _: &Grant) {}
     fn refused(&self, _: &'static str) {}
 }

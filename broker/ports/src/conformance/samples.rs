@@ -10,6 +10,7 @@ use ebbgate_domain::{
     grant::{Grant, GrantState, Plan},
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     inventory::{Resource, ResourceKind},
+    names::IntegrationName,
     notice::Notice,
     request::{AccessRequest, RequestState},
 };
@@ -99,6 +100,7 @@ pub(super) fn grant(n: u8, of: u8, principal: &str, integration: &str) -> Made<G
         principal: &principal.parse()?,
         resource: &resource,
         permission: &"select".parse()?,
+        rights: &[],
         flow: &"shop".parse()?,
         ticket: None,
         duration: hour()?,
@@ -147,11 +149,14 @@ pub(super) fn key(principal: &str, key: &str, subject: &str) -> Made<Idempotency
     })
 }
 
+/// The first is for any integration, the others for one.
 pub(super) fn token(n: u8) -> Made<EnrolmentToken> {
+    let one: IntegrationName = "prod-db".parse()?;
     Ok(EnrolmentToken {
         id: token_id(n),
         secret_hash: format!("{n:064}"),
         agent: "site-a".parse()?,
+        integrations: (n > 1).then(|| vec![one]),
         expires_at: at(900),
         spent_at: None,
     })
@@ -166,7 +171,9 @@ pub(super) fn agent(n: u8, name: &str) -> Made<AgentRecord> {
         last_seen: None,
         version: None,
         integrations: vec!["prod-db".parse()?],
+        allowed_integrations: Some(vec!["prod-db".parse()?]),
         retired: false,
+        revoked: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Flow files: `kind: Scope | AccessFlow`, one or more documents a file.
+//! Flow files: `kind: Scope | Permission | AccessFlow`, one or more documents a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ use ebbgate_domain::{
 
 use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
+use super::permissions;
+
 /// How long a request waits for a decision where the flow says nothing: a day, in seconds.
 const DEFAULT_REQUEST_TIMEOUT: u32 = 86_400;
 
@@ -22,6 +24,7 @@ const DEFAULT_REQUEST_TIMEOUT: u32 = 86_400;
 #[derive(Debug, Default)]
 pub(crate) struct References {
     scopes: Vec<(ScopeName, Place)>,
+    permissions: Vec<(PermissionName, Place)>,
 }
 
 /// Reads one file's documents into `policies`.
@@ -48,6 +51,16 @@ pub(crate) fn read(
                 }
                 map.finish();
             }
+            Some("Permission") => {
+                if let Some(permission) = permissions::read(&mut map) {
+                    let name = permission.name.clone();
+                    if policies.permissions.insert(name.clone(), permission).is_some() {
+                        let twice = format!("the permission '{name}' is defined twice");
+                        map.mistakes.add(place, twice);
+                    }
+                }
+                map.finish();
+            }
             Some("AccessFlow") => {
                 if let Some(flow) = flow(&mut map, &mut references) {
                     let name = flow.name.clone();
@@ -58,7 +71,8 @@ pub(crate) fn read(
                 map.finish();
             }
             Some(other) => {
-                let known = format!("unknown kind '{other}': known are Scope and AccessFlow");
+                let known =
+                    format!("unknown kind '{other}': known are Scope, Permission and AccessFlow");
                 map.mistakes.add(kind.place, known);
             }
             None => {}
@@ -67,12 +81,28 @@ pub(crate) fn read(
     references
 }
 
-/// Reports scopes that no file defines. Called when all files are read, because the order of files
+/// Reports scopes and permissions that no file defines. Called when all files are read, because the order of files
 /// means nothing.
 pub(crate) fn check(references: &References, policies: &Policies, mistakes: &mut Mistakes) {
     for (scope, place) in &references.scopes {
         if !policies.scopes.contains_key(scope) {
             mistakes.add(*place, format!("there is no scope '{scope}'"));
+        }
+    }
+    for (permission, place) in &references.permissions {
+        if !policies.permissions.contains_key(permission) {
+            let known: Vec<_> = ResourceKind::ALL
+                .iter()
+                .map(|kind| format!("{kind}: {}", kind.permissions().join(", ")))
+                .collect();
+            let known = known.join("; ");
+            mistakes.add(
+                *place,
+                format!(
+                    "unknown permission '{permission}': built in are {known}; \
+                     others need a `kind: Permission`"
+                ),
+            );
         }
     }
 }
@@ -154,7 +184,7 @@ fn access(node: Node, mistakes: &mut Mistakes, references: &mut References) -> O
     let place = map.place;
     let nodes = map.need("permissions").map_or_else(Vec::new, Node::list);
     let permissions: Vec<_> =
-        nodes.iter().filter_map(|node| permission(node, map.mistakes)).collect();
+        nodes.iter().filter_map(|node| permission(node, map.mistakes, references)).collect();
     if permissions.is_empty() {
         map.mistakes.add(place, "no permissions: name some, such as select or read-only");
     }
@@ -162,18 +192,14 @@ fn access(node: Node, mistakes: &mut Mistakes, references: &mut References) -> O
     Some(Access { scope: scope?, permissions })
 }
 
-fn permission(node: &Node, mistakes: &mut Mistakes) -> Option<PermissionName> {
+fn permission(
+    node: &Node,
+    mistakes: &mut Mistakes,
+    references: &mut References,
+) -> Option<PermissionName> {
     let permission: PermissionName = node.parse(mistakes)?;
     if !ResourceKind::ALL.iter().any(|kind| kind.offers(&permission)) {
-        let known: Vec<_> = ResourceKind::ALL
-            .iter()
-            .map(|kind| format!("{kind}: {}", kind.permissions().join(", ")))
-            .collect();
-        mistakes.add(
-            node.place,
-            format!("unknown permission '{permission}': known are {}", known.join("; ")),
-        );
-        return None;
+        references.permissions.push((permission.clone(), node.place));
     }
     Some(permission)
 }

@@ -2,6 +2,7 @@
 //! every mistake is told before anything starts.
 
 mod flows;
+mod permissions;
 mod settings;
 mod users;
 
@@ -15,7 +16,10 @@ use std::{
 use ebbgate_broker_identity::Tokens;
 use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
-    flow::Policies, inventory::Inventory, names::IntegrationName, principal::Directory,
+    flow::Policies,
+    inventory::{Inventory, ResourceKind},
+    names::IntegrationName,
+    principal::Directory,
 };
 
 use ebbgate_settings::{Mistake, Mistakes};
@@ -148,7 +152,14 @@ fn snapshot(
         .iter()
         .map(|integration| (integration.name.clone(), integration.address()))
         .collect();
+    let agents = settings
+        .integrations
+        .iter()
+        .filter(|integration| !integration.target.agents().is_empty())
+        .map(|integration| (integration.name.clone(), integration.target.agents().to_vec()))
+        .collect();
     Snapshot {
+        agents,
         directory: Directory::new(principals),
         policies,
         inventory: Inventory::new(settings.integrations.iter().flat_map(|i| i.resources.clone())),
@@ -161,7 +172,10 @@ fn snapshot(
 impl Integration {
     fn address(&self) -> Address {
         match &self.target {
-            Target::Postgres { host, port, .. } => {
+            Target::Database { kind: ResourceKind::Mysql, host, port, .. } => {
+                Address::Mysql { host: host.clone(), port: *port }
+            }
+            Target::Database { host, port, .. } => {
                 Address::Postgres { host: host.clone(), port: *port }
             }
             Target::Aws(aws) => Address::Aws {

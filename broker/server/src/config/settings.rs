@@ -67,8 +67,24 @@ pub(crate) struct Integration {
 /// What is there and who runs its connector.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
-    Postgres { at: AgentName, host: String, port: u16 },
+    /// A database server; one of these agents runs its connector.
+    Database {
+        kind: ResourceKind,
+        at: Vec<AgentName>,
+        host: String,
+        port: u16,
+    },
     Aws(Aws),
+}
+
+impl Target {
+    /// The agents that run its connector; none where the broker does.
+    pub(crate) fn agents(&self) -> &[AgentName] {
+        match self {
+            Self::Database { at, .. } => at,
+            Self::Aws(_) => &[],
+        }
+    }
 }
 
 /// An AWS account; its connector runs in the broker.
@@ -194,11 +210,14 @@ fn integration(
     }
     let kind = map.need("kind")?;
     let (target, fixed) = match kind.parse::<String>(map.mistakes)?.as_str() {
-        "postgres" => (postgres(&mut map), Some(ResourceKind::Postgres)),
+        "postgres" => database(&mut map, ResourceKind::Postgres),
+        "mysql" => database(&mut map, ResourceKind::Mysql),
         "aws" => (aws(&mut map).map(Target::Aws), None),
         other => {
-            map.mistakes
-                .add(kind.place, format!("unknown kind '{other}': known are postgres and aws"));
+            map.mistakes.add(
+                kind.place,
+                format!("unknown kind '{other}': known are postgres, mysql and aws"),
+            );
             return None;
         }
     };
@@ -213,14 +232,24 @@ fn integration(
     Some(Integration { name: name?, target: target?, resources })
 }
 
-fn postgres(map: &mut MapReader<'_>) -> Option<Target> {
-    let at = map.need("at").and_then(|node| {
-        let text: String = node.parse(map.mistakes)?;
-        let Some(name) = text.strip_prefix("agent/") else {
-            map.mistakes.add(node.place, "write at: agent/NAME, the agent beside the database");
-            return None;
-        };
-        name.parse::<AgentName>().map_err(|error| map.mistakes.add(node.place, error)).ok()
+fn database(map: &mut MapReader<'_>, kind: ResourceKind) -> (Option<Target>, Option<ResourceKind>) {
+    let place = map.place;
+    let at = map.need("at").map(|node| {
+        let nodes = node.list();
+        if nodes.is_empty() {
+            map.mistakes.add(place, "name at least one agent under 'at', such as agent/db-eu");
+        }
+        let mut agents = Vec::new();
+        for node in nodes {
+            match agent(&node, map.mistakes) {
+                Some(agent) if agents.contains(&agent) => {
+                    map.mistakes.add(node.place, format!("the agent '{agent}' is named twice"));
+                }
+                Some(agent) => agents.push(agent),
+                None => {}
+            }
+        }
+        agents
     });
     let address = map.need("address").and_then(|node| {
         let text: String = node.parse(map.mistakes)?;
@@ -229,12 +258,22 @@ fn postgres(map: &mut MapReader<'_>) -> Option<Target> {
             Some((host.to_owned(), port.parse::<u16>().ok()?)).filter(|(host, _)| !host.is_empty())
         });
         if parsed.is_none() {
-            map.mistakes.add(node.place, "write host:port, where people's psql connects");
+            map.mistakes.add(node.place, "write host:port, where people's own tools connect");
         }
         parsed
     });
-    let (host, port) = address?;
-    Some(Target::Postgres { at: at?, host, port })
+    let target =
+        at.zip(address).map(|(at, (host, port))| Target::Database { kind, at, host, port });
+    (target, Some(kind))
+}
+
+fn agent(node: &Node, mistakes: &mut Mistakes) -> Option<AgentName> {
+    let text: String = node.parse(mistakes)?;
+    let Some(name) = text.strip_prefix("agent/") else {
+        mistakes.add(node.place, "write at: agent/NAME, an agent beside the database");
+        return None;
+    };
+    name.parse().map_err(|error| mistakes.add(node.place, error)).ok()
 }
 
 fn aws(map: &mut MapReader<'_>) -> Option<Aws> {

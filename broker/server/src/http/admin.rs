@@ -1,53 +1,17 @@
-//! Agents and the audit log.
+//! The audit log.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use ebbgate_broker_app::AppError;
-use ebbgate_domain::{audit::AuditEvent, duration::AccessDuration, names::AgentName};
-use secrecy::{ExposeSecret as _, SecretString};
+use ebbgate_domain::audit::AuditEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
     dto::{Page, time},
-    extract::{Body, Params, Person, page_size},
+    extract::{Params, Person, page_size},
     problem::Problem,
-    requests::parse,
 };
-use crate::system::random_hex;
-
-/// For which agent a token is.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewToken {
-    agent: String,
-    /// For example 15m, the default; at most 24h.
-    valid_for: Option<String>,
-}
-
-/// An enrolment token, shown once.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TokenBody {
-    token_id: String,
-    token: String,
-    agent: String,
-    expires_at: String,
-}
-
-/// An agent.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AgentBody {
-    id: String,
-    name: String,
-    connected: bool,
-    last_seen: Option<String>,
-    enrolled_at: String,
-    certificate_expires_at: String,
-    version: Option<String>,
-    integrations: Vec<String>,
-    /// Whether another agent has taken its name.
-    retired: bool,
-}
 
 /// Which records.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -97,64 +61,6 @@ pub(crate) struct AuditStateBody {
 pub(crate) struct BrokenBody {
     seq: u64,
     reason: &'static str,
-}
-
-/// Makes an enrolment token.
-#[utoipa::path(post, path = "/api/v1/agents/tokens", request_body = NewToken, responses((status = 201, body = TokenBody), (status = "4XX", body = Problem)))]
-pub(crate) async fn new_token(
-    State(api): State<Api>,
-    Person(caller): Person,
-    body: Body<NewToken>,
-) -> Result<(StatusCode, Json<TokenBody>), Problem> {
-    let mut mistakes = Vec::new();
-    let agent: Option<AgentName> =
-        parse(Some(body.value.agent), || "agent".to_owned(), &mut mistakes);
-    let valid_for: Option<AccessDuration> =
-        parse(body.value.valid_for, || "valid_for".to_owned(), &mut mistakes);
-    let Some(agent) = agent.filter(|_| mistakes.is_empty()) else {
-        return Err(Problem::invalid(mistakes));
-    };
-    let random = random_hex().map_err(|error| {
-        tracing::error!(error = ebbgate_broker_ports::chain(&error), "cannot make a token");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the broker has no randomness")
-    })?;
-    // The part after the dot tells the agent which authority to trust: it needs no other proof.
-    let secret = SecretString::from(format!("ebt_{random}.{}", api.authority.pin()));
-    let token =
-        api.broker.new_agent_token(&caller, &agent, valid_for, &secret, body.key.as_ref()).await?;
-    let body = TokenBody {
-        token_id: token.id.to_string(),
-        token: secret.expose_secret().to_owned(),
-        agent: agent.to_string(),
-        expires_at: time(token.expires_at),
-    };
-    Ok((StatusCode::CREATED, Json(body)))
-}
-
-/// All agents.
-#[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Page<AgentBody>)))]
-pub(crate) async fn agents(
-    State(api): State<Api>,
-    Person(caller): Person,
-) -> Result<Json<Page<AgentBody>>, Problem> {
-    let items = api
-        .broker
-        .agents(&caller)
-        .await?
-        .into_iter()
-        .map(|agent| AgentBody {
-            id: agent.id.to_string(),
-            connected: !agent.retired && api.hub.is_connected(&agent.name),
-            name: agent.name.to_string(),
-            last_seen: agent.last_seen.map(time),
-            enrolled_at: time(agent.enrolled_at),
-            certificate_expires_at: time(agent.certificate_expires_at),
-            version: agent.version,
-            integrations: agent.integrations.iter().map(ToString::to_string).collect(),
-            retired: agent.retired,
-        })
-        .collect();
-    Ok(Json(Page { items, next_cursor: None }))
 }
 
 /// The audit log, oldest first.

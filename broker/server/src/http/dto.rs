@@ -130,6 +130,7 @@ pub(crate) struct FindingBody {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum ConnectBody {
     Postgres { host: String, port: u16, database: String },
+    Mysql { host: String, port: u16, database: String },
     Aws { region: String, endpoint: Option<String>, account: String },
 }
 
@@ -265,6 +266,11 @@ impl GrantBody {
 fn connect(grant: &Grant, snapshot: &Snapshot) -> Option<ConnectBody> {
     match (grant.kind, snapshot.addresses.get(&grant.integration)?) {
         (ResourceKind::Postgres, Address::Postgres { host, port }) => Some(ConnectBody::Postgres {
+            host: host.clone(),
+            port: *port,
+            database: grant.native.clone(),
+        }),
+        (ResourceKind::Mysql, Address::Mysql { host, port }) => Some(ConnectBody::Mysql {
             host: host.clone(),
             port: *port,
             database: grant.native.clone(),

@@ -72,6 +72,14 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     ),
     writes("/api/v1/agents/tokens", Rule::Administrator, &[Action::AgentTokenCreated]),
     reads("/api/v1/agents", Rule::Auditor),
+    writes("/api/v1/agents/{id}/revoke", Rule::Administrator, &[Action::AgentRevoked]),
+    reads("/api/v1/drift", Rule::Auditor),
+    reads("/api/v1/sessions", Rule::Person),
+    writes(
+        "/api/v1/sessions/end",
+        Rule::Administrator,
+        &[Action::SessionEnding, Action::SessionEnded],
+    ),
     reads("/api/v1/audit", Rule::Auditor),
     reads("/api/v1/audit/verify", Rule::Auditor),
 ];

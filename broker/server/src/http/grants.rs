@@ -9,7 +9,10 @@ use axum::{
 use ebbgate_broker_app::{AppError, IssuedCredential};
 use ebbgate_broker_ports::{Address, Snapshot, store::GrantQuery};
 use ebbgate_connector_api::{Credential, CredentialWish};
-use ebbgate_domain::{ids::GrantId, inventory::ResourceKind, scram::ScramVerifier};
+use ebbgate_domain::{
+    ids::GrantId, inventory::ResourceKind, mysql_verifier::MysqlVerifiers, scram::ScramVerifier,
+    verifier::Verifier,
+};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -34,11 +37,11 @@ pub(crate) struct GrantFilter {
     limit: Option<u32>,
 }
 
-/// Why a grant is taken away.
+/// Why something is taken away.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Why {
-    comment: String,
+    pub comment: String,
 }
 
 /// What the person brings for a log-in.
@@ -47,6 +50,20 @@ pub(crate) struct Why {
 pub(crate) struct NewCredential {
     /// For a database: the SCRAM-SHA-256 verifier of a password that never leaves its maker.
     scram_verifier: Option<String>,
+    /// For a MySQL or MariaDB database: the same password's verifier for each of its plugins.
+    mysql_verifiers: Option<MysqlVerifiersBody>,
+}
+
+/// A password's verifiers, as MySQL and MariaDB store them.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MysqlVerifiersBody {
+    /// For mysql_native_password.
+    native: String,
+    /// For caching_sha2_password.
+    caching_sha2: String,
+    /// For MariaDB's ed25519.
+    ed25519: String,
 }
 
 /// What the person logs in with. Handed out once, kept nowhere.
@@ -54,6 +71,13 @@ pub(crate) struct NewCredential {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum CredentialBody {
     Postgres {
+        host: String,
+        port: u16,
+        database: String,
+        user: String,
+        valid_until: Option<String>,
+    },
+    Mysql {
         host: String,
         port: u16,
         database: String,
@@ -144,28 +168,38 @@ pub(crate) async fn credentials(
 }
 
 fn wish(kind: ResourceKind, body: NewCredential) -> Result<CredentialWish, Problem> {
-    match (kind, body.scram_verifier) {
-        (ResourceKind::Postgres, Some(text)) => {
-            let verifier: ScramVerifier =
-                text.parse().map_err(|error: ebbgate_domain::scram::InvalidVerifier| {
-                    Problem::new(
-                        StatusCode::UNPROCESSABLE_ENTITY,
-                        "verifier_invalid",
-                        format!("scram_verifier: {error}"),
-                    )
-                })?;
-            Ok(CredentialWish::Verifier(verifier))
+    match (kind, body.scram_verifier, body.mysql_verifiers) {
+        (ResourceKind::Postgres, Some(text), None) => {
+            let verifier: ScramVerifier = text
+                .parse()
+                .map_err(|error| verifier_invalid(format!("scram_verifier: {error}")))?;
+            Ok(CredentialWish::Verifier(Verifier::Scram(verifier)))
         }
-        (ResourceKind::Postgres, None) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "verifier_invalid",
-            "scram_verifier is missing: make a password and send its SCRAM-SHA-256 verifier, as `ebb db` does",
+        (ResourceKind::Postgres, ..) => Err(verifier_invalid(
+            "for a PostgreSQL database make a password and send its scram_verifier alone, as \
+             `ebb db` does",
         )),
-        (ResourceKind::S3, None) => Ok(CredentialWish::Issue),
-        (ResourceKind::S3, Some(_)) => {
+        (ResourceKind::Mysql, None, Some(MysqlVerifiersBody { native, caching_sha2, ed25519 })) => {
+            let verifiers = MysqlVerifiers::new(&native, &caching_sha2, &ed25519)
+                .map_err(|error| verifier_invalid(format!("mysql_verifiers: {error}")))?;
+            Ok(CredentialWish::Verifier(Verifier::Mysql(verifiers)))
+        }
+        (ResourceKind::Mysql, ..) => Err(verifier_invalid(
+            "for a MySQL or MariaDB database make a password and send its mysql_verifiers alone, \
+             as `ebb db` does",
+        )),
+        (ResourceKind::S3, None, None) => Ok(CredentialWish::Issue),
+        (ResourceKind::S3, Some(_), _) => {
             Err(AppError::invalid("scram_verifier", "is for databases; leave it out").into())
         }
+        (ResourceKind::S3, None, Some(_)) => {
+            Err(AppError::invalid("mysql_verifiers", "is for databases; leave it out").into())
+        }
     }
+}
+
+fn verifier_invalid(why: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "verifier_invalid", why)
 }
 
 fn credential_body(
@@ -177,6 +211,15 @@ fn credential_body(
     match (issued.credential, address) {
         (Credential::Login { user }, Some(Address::Postgres { host, port })) => {
             Ok(CredentialBody::Postgres {
+                host: host.clone(),
+                port: *port,
+                database: grant.native,
+                user,
+                valid_until: grant.deadline.map(time),
+            })
+        }
+        (Credential::Login { user }, Some(Address::Mysql { host, port })) => {
+            Ok(CredentialBody::Mysql {
                 host: host.clone(),
                 port: *port,
                 database: grant.native,

@@ -2,6 +2,7 @@
 //! who calls, and refuses what no rule allows.
 
 mod admin;
+mod agents;
 mod dto;
 mod endpoints;
 mod extract;
@@ -9,6 +10,7 @@ mod grants;
 mod openapi;
 mod problem;
 mod requests;
+mod sessions;
 mod system;
 
 use std::sync::Arc;
@@ -64,8 +66,12 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/grants/{id}/release", post(grants::release))
         .route("/api/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/api/v1/grants/{id}/credentials", post(grants::credentials))
-        .route("/api/v1/agents/tokens", post(admin::new_token))
-        .route("/api/v1/agents", get(admin::agents))
+        .route("/api/v1/agents/tokens", post(agents::new_token))
+        .route("/api/v1/agents", get(agents::list))
+        .route("/api/v1/agents/{id}/revoke", post(agents::revoke))
+        .route("/api/v1/drift", get(agents::drift))
+        .route("/api/v1/sessions", get(sessions::list))
+        .route("/api/v1/sessions/end", post(sessions::end))
         .route("/api/v1/audit", get(admin::audit))
         .route("/api/v1/audit/verify", get(admin::verify))
         .route_layer(middleware::from_fn_with_state(api.clone(), door))

@@ -5,7 +5,7 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, endpoints, grants, requests, system};
+use super::{admin, agents, endpoints, grants, requests, sessions, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,8 +33,12 @@ use super::{admin, endpoints, grants, requests, system};
         grants::release,
         grants::revoke,
         grants::credentials,
-        admin::new_token,
-        admin::agents,
+        agents::new_token,
+        agents::list,
+        agents::revoke,
+        agents::drift,
+        sessions::list,
+        sessions::end,
         admin::audit,
         admin::verify,
     )

@@ -53,6 +53,8 @@ pub(crate) enum AuthorityError {
     Certificate(#[from] rcgen::Error),
     #[error("{path} is not a certificate in PEM")]
     NotPem { path: String },
+    #[error("{path} is not an Ed25519 key in PEM (PKCS #8)")]
+    NotAnOrderKey { path: String },
     #[error("the signing request is malformed or its signature does not fit its key")]
     BadRequest(#[source] rcgen::Error),
     #[error("randomness is not to be had")]
@@ -176,7 +178,7 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
     let temporary = path.with_extension("new");
     let save = || {
         let mut open = fs::OpenOptions::new();
@@ -188,7 +190,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuthorityError> {
     save().map_err(|source| file("write", path, source))
 }
 
-fn file(doing: &'static str, path: &Path, source: io::Error) -> AuthorityError {
+pub(super) fn file(doing: &'static str, path: &Path, source: io::Error) -> AuthorityError {
     AuthorityError::File { doing, path: path.display().to_string(), source }
 }
 

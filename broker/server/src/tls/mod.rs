@@ -2,6 +2,7 @@
 //! certificate; people may get a certificate that their browsers know.
 
 mod authority;
+mod order_key;
 
 use std::{fmt, sync::Arc};
 
@@ -18,6 +19,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use crate::config::TlsFiles;
 
 pub(crate) use authority::{Authority, BROKER_NAME, ServerCertificate};
+pub(crate) use order_key::OrderKey;
 
 /// TLS could not be set up.
 #[derive(Debug, thiserror::Error)]

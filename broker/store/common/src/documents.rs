@@ -5,7 +5,9 @@ use ebbgate_broker_ports::{
     StoreError,
     store::{AgentRecord, OutboxItem, Versioned, Write},
 };
-use ebbgate_domain::{grant::Grant, notice::Notice, request::AccessRequest};
+use ebbgate_domain::{
+    grant::Grant, names::IntegrationName, notice::Notice, request::AccessRequest,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{failed, moment, nanos, signed, unsigned};
@@ -202,6 +204,17 @@ pub fn as_retired(row: AgentRow) -> Result<AgentRow, StoreError> {
         return Ok(row);
     };
     Ok(AgentRow { id: row.id, document: encode(&AgentRecord { retired: true, ..agent })? })
+}
+
+/// The integrations that a token binds to, out of their JSON list; none where there is none.
+///
+/// # Errors
+/// [`StoreError::Unreadable`].
+pub fn token_integrations(
+    id: &str,
+    column: Option<&str>,
+) -> Result<Option<Vec<IntegrationName>>, StoreError> {
+    column.map(|list| decode(id, list)).transpose()
 }
 
 /// A row of the outbox.

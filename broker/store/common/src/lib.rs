@@ -7,7 +7,7 @@ mod documents;
 pub use audit::{append, head};
 pub use documents::{
     AgentRow, GrantRow, NoticeRow, RequestRow, Row, as_retired, encode, notice, readable,
-    readable_ones,
+    readable_ones, token_integrations,
 };
 
 use std::error::Error;

@@ -239,12 +239,15 @@ async fn insert_token(to: &mut PgConnection, token: &EnrolmentToken) -> Result<(
     let agent = token.agent.as_str();
     let expires_at = nanos(token.expires_at);
     let spent_at = token.spent_at.map(nanos);
+    let integrations = token.integrations.as_ref().map(encode).transpose()?;
     sqlx::query!(
-        "INSERT INTO enrolment_tokens (id, secret_hash, agent, expires_at_ns, spent_at_ns)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO enrolment_tokens
+             (id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns)
+         VALUES ($1, $2, $3, $4, $5, $6)",
         id,
         token.secret_hash,
         agent,
+        integrations,
         expires_at,
         spent_at
     )

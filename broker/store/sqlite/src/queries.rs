@@ -7,7 +7,8 @@ use ebbgate_broker_ports::{
     },
 };
 use ebbgate_broker_store_common::{
-    AgentRow, Row, encode, failed, head, moment, readable, readable_ones, signed, unsigned,
+    AgentRow, Row, encode, failed, head, moment, readable, readable_ones, signed,
+    token_integrations, unsigned,
 };
 use ebbgate_domain::{
     Timestamp,
@@ -242,7 +243,8 @@ pub(crate) async fn enrolment_token(
 ) -> Result<Option<EnrolmentToken>, StoreError> {
     const DOING: &str = "look up an enrolment token";
     let found = sqlx::query!(
-        "SELECT id, agent, expires_at_ns, spent_at_ns FROM enrolment_tokens WHERE secret_hash = ?1",
+        "SELECT id, agent, integrations, expires_at_ns, spent_at_ns
+         FROM enrolment_tokens WHERE secret_hash = ?1",
         secret_hash
     )
     .fetch_optional(readers)
@@ -253,6 +255,7 @@ pub(crate) async fn enrolment_token(
         id: row.id.parse().map_err(failed(DOING))?,
         secret_hash: secret_hash.to_owned(),
         agent: row.agent.parse().map_err(failed(DOING))?,
+        integrations: token_integrations(&row.id, row.integrations.as_deref())?,
         expires_at: moment(row.expires_at_ns),
         spent_at: row.spent_at_ns.map(moment),
     }))
