@@ -5,43 +5,58 @@
 //! intended nothing is provisioned (I5); a deadline needs no broker (I3); a teardown is tried until
 //! it is verified (I6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ebbgate_domain::{
     ids::GrantId,
     names::IntegrationName,
-    order::{Finding, GrantSpec},
+    order::{EndCause, Finding, GrantSpec},
 };
 use jiff::SignedDuration;
 
 use crate::{
-    alarm::Alarm,
     backoff,
+    clocks::Offset,
+    drift::{ORPHAN_AGE, Suspect},
     held::{Held, Stage},
     reading::Reading,
-    record::{Cause, Record},
+    record::Record,
     state::AgentState,
     step::{Done, Effect, Failure, Outcome, Report, Step},
+    timers::Timers,
     work::Work,
 };
-
-/// How often the clocks are put on record while something is held: at most so much of a grant's
-/// life is lived twice after a boot with a wrong clock.
-const CLOCK_RECORD_EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// From here on the two clocks' disagreement between two readings is a jump and no slewing.
-const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
 /// State and what is under way.
 #[derive(Debug)]
 pub struct Agent {
     pub(crate) state: AgentState,
+    pub(crate) timers: Timers,
     pub(crate) work: BTreeMap<GrantId, Work>,
     pub(crate) integrations: BTreeSet<IntegrationName>,
-    /// The grants of the last Welcome; none before the first.
+    /// For how long the broker may be silent before what an integration gave is cut off.
+    pub(crate) graces: BTreeMap<IntegrationName, SignedDuration>,
+    /// When the broker was last heard of in this life of the process.
+    pub(crate) heard: Option<Reading>,
+    /// When the questions were asked that the broker has not answered yet.
+    pub(crate) asked: VecDeque<Reading>,
+    pub(crate) offset: Option<Offset>,
+    /// Whether the offset's state is another than the one on record.
+    pub(crate) offset_changed: bool,
+    /// The grants of the last Welcome; none before the first, and where it was not whole.
     pub(crate) standing: Option<BTreeSet<GrantId>>,
+    /// The grants that other agents hold, by the last Welcome.
+    pub(crate) elsewhere: BTreeSet<GrantId>,
     /// The integrations that the last Welcome says are this agent's.
     pub(crate) served: BTreeSet<IntegrationName>,
-    seen: Option<Reading>,
+    /// How many Welcomes there were.
+    pub(crate) welcomes: u64,
+    pub(crate) orphan_age: SignedDuration,
+    /// Marks of grants that nobody known has, as the last look saw them.
+    pub(crate) suspects: BTreeMap<IntegrationName, BTreeMap<GrantId, Suspect>>,
+    /// When grants were provisioned, as far as that was in this life of the process.
+    pub(crate) settled: BTreeMap<GrantId, Reading>,
+    pub(crate) seen: Option<Reading>,
 }
 
 impl Agent {
@@ -50,10 +65,21 @@ impl Agent {
         let seen = state.last_reading().cloned();
         Self {
             state,
+            timers: Timers::default(),
             work: BTreeMap::new(),
             integrations,
+            graces: BTreeMap::new(),
+            heard: None,
+            asked: VecDeque::new(),
+            offset: None,
+            offset_changed: false,
             standing: None,
+            elsewhere: BTreeSet::new(),
             served: BTreeSet::new(),
+            welcomes: 0,
+            orphan_age: ORPHAN_AGE,
+            suspects: BTreeMap::new(),
+            settled: BTreeMap::new(),
             seen,
         }
     }
@@ -68,6 +94,7 @@ impl Agent {
     pub fn on_start(&mut self, now: &Reading) -> Vec<Step> {
         let mut steps = Vec::new();
         self.append(Record::Clock { at: now.clone() }, &mut steps);
+        self.timers.rebuild(self.state.held());
         steps.extend(self.on_tick(now));
         steps
     }
@@ -80,6 +107,7 @@ impl Agent {
         now: &Reading,
         steps: &mut Vec<Step>,
     ) {
+        self.keep_contact_for(&spec.integration, now, steps);
         self.work.entry(spec.grant).or_default().provision = true;
         let remaining_ms = i64::try_from(remaining.as_millis()).unwrap_or(i64::MAX);
         self.append(Record::ProvisionIntended { seq, spec, remaining_ms, at: now.clone() }, steps);
@@ -89,10 +117,11 @@ impl Agent {
         &mut self,
         seq: u64,
         spec: GrantSpec,
-        cause: Cause,
+        cause: EndCause,
         now: &Reading,
         steps: &mut Vec<Step>,
     ) {
+        self.settled.remove(&spec.grant);
         self.append(Record::RevokeIntended { seq, spec, cause, at: now.clone() }, steps);
     }
 
@@ -108,66 +137,29 @@ impl Agent {
     pub fn on_tick(&mut self, now: &Reading) -> Vec<Step> {
         let mut steps = Vec::new();
         self.watch_clocks(now, &mut steps);
-        let mut expired = Vec::new();
-        let mut over = Vec::new();
-        let mut due = Vec::new();
-        for held in self.state.held() {
-            let grant = held.spec.grant;
-            match &held.stage {
-                Stage::ProvisionIntended | Stage::Provisioned if held.deadline.is_over(now) => {
-                    expired.push((held.seq, held.spec.clone()));
-                }
-                Stage::RevokeIntended => due.push(grant),
-                Stage::TornDown { recorded: true, .. } if held.deadline.is_over(now) => {
-                    over.push(grant);
-                }
-                _ => {}
+        for grant in self.timers.due(now) {
+            let Some(held) = self.state.get(grant).filter(|held| held.deadline.is_over(now)) else {
+                continue;
+            };
+            if held.is_given() {
+                let (seq, spec) = (held.seq, held.spec.clone());
+                self.intend_revoke(seq, spec, EndCause::Deadline, now, &mut steps);
+                self.kick(grant, now, &mut steps);
+            } else {
+                self.append(Record::Forgotten { grant }, &mut steps);
             }
         }
-        for (seq, spec) in expired {
-            due.push(spec.grant);
-            self.intend_revoke(seq, spec, Cause::Deadline, now, &mut steps);
-        }
-        for grant in due {
+        for grant in self.timers.take_retries(now) {
             self.kick(grant, now, &mut steps);
         }
-        for grant in over {
-            self.append(Record::Forgotten { grant }, &mut steps);
-        }
+        self.keep_contact(now, &mut steps);
+        self.cut_off(now, &mut steps);
         steps
-    }
-
-    fn watch_clocks(&mut self, now: &Reading, steps: &mut Vec<Step>) {
-        let jump = self.seen.as_ref().and_then(|seen| {
-            let by = now.wall.duration_since(seen.wall).saturating_sub(now.since(seen)?);
-            (by.abs() > JUMP).then_some(by)
-        });
-        if let Some(by) = jump {
-            steps.push(Step::Alarm(Alarm::ClockJumped { by }));
-        }
-        let stale = match self.state.last_reading().map(|last| now.since(last)) {
-            Some(Some(age)) => age >= CLOCK_RECORD_EVERY && self.state.held().any(Held::is_open),
-            Some(None) => true,
-            None => false,
-        };
-        if stale || jump.is_some() {
-            self.append(Record::Clock { at: now.clone() }, steps);
-        }
-        self.seen = Some(now.clone());
     }
 
     /// How long until the next deadline or the next attempt; none where nothing is to come.
     pub fn next_wake(&self, now: &Reading) -> Option<SignedDuration> {
-        let waits = self.state.held().filter_map(|held| match held.stage {
-            Stage::ProvisionIntended | Stage::Provisioned => Some(held.deadline.left(now)),
-            Stage::RevokeIntended => {
-                let work = self.work.get(&held.spec.grant);
-                let wait = work.filter(|work| !work.running)?.retry_in(now);
-                Some(SignedDuration::from_millis(i64::try_from(wait).unwrap_or(i64::MAX)))
-            }
-            Stage::TornDown { .. } => None,
-        });
-        waits.min()
+        self.timers.next(now).into_iter().chain(self.next_cut_off(now)).min()
     }
 
     /// Takes up the end of an effect.
@@ -209,7 +201,10 @@ impl Agent {
     ) {
         let grant = held.spec.grant;
         let (record, outcome) = match result {
-            Ok(()) => (Record::Provisioned { grant }, Outcome::Provisioned),
+            Ok(()) => {
+                self.settled.insert(grant, now.clone());
+                (Record::Provisioned { grant }, Outcome::Provisioned)
+            }
             Err(failure) => (
                 Record::ProvisionFailed { grant, error: failure.message.clone() },
                 Outcome::ProvisionFailed(failure),
@@ -231,15 +226,16 @@ impl Agent {
             Ok(finding) => {
                 self.work.remove(&grant);
                 self.append(Record::TornDown { grant, finding: finding.clone() }, steps);
-                steps.push(report(grant, held.seq, now, Outcome::TornDown(finding)));
+                steps.push(torn_down(held, held.seq, &finding, now));
             }
             Err(failure) => {
                 let error = failure.message.clone();
                 self.append(Record::TeardownFailed { grant, error }, steps);
                 let pause = backoff::pause(grant, held.failures.saturating_add(1));
                 let pause = u64::try_from(pause.as_millis()).unwrap_or(0);
-                self.work.entry(grant).or_default().retry_at =
-                    Some(now.boot.ms.saturating_add(pause));
+                let retry_at = now.boot.ms.saturating_add(pause);
+                self.work.entry(grant).or_default().retry_at = Some(retry_at);
+                self.timers.retry(grant, retry_at);
                 steps.push(report(grant, held.seq, now, Outcome::TeardownFailed(failure)));
             }
         }
@@ -304,12 +300,27 @@ impl Agent {
         }
     }
 
+    /// Every change of the state, and of what follows it, goes through here.
     pub(crate) fn append(&mut self, record: Record, steps: &mut Vec<Step>) {
+        let grant = record.grant();
+        let at = record.reading();
+        let anew =
+            at.zip(self.state.last_reading()).is_some_and(|(at, last)| at.since(last).is_none());
         self.state.apply(record.clone());
+        if anew {
+            self.timers.rebuild(self.state.held());
+        } else if let Some(grant) = grant {
+            self.timers.follow(grant, self.state.get(grant));
+        }
         steps.push(Step::Append(record));
     }
 }
 
 pub(crate) fn report(grant: GrantId, seq: u64, now: &Reading, outcome: Outcome) -> Step {
     Step::Report(Report::Outcome { grant, seq, at: now.wall, outcome })
+}
+
+pub(crate) fn torn_down(held: &Held, seq: u64, finding: &Finding, now: &Reading) -> Step {
+    let outcome = Outcome::TornDown { finding: finding.clone(), cause: held.cause };
+    report(held.spec.grant, seq, now, outcome)
 }

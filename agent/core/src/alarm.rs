@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use ebbgate_domain::names::IntegrationName;
 use jiff::SignedDuration;
 
-/// Something is wrong with the machine's time.
+/// Something is wrong with the machine's time, or with the way to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alarm {
     /// The wall clock moved by more than the boot clock did.
@@ -17,6 +18,15 @@ pub enum Alarm {
         /// How far this machine's wall clock is ahead; negative for behind.
         ahead: SignedDuration,
     },
+    /// The broker has been silent for longer than an integration's partition policy allows.
+    CutOff {
+        /// Whose grants end.
+        integration: IntegrationName,
+        /// For how long it has been silent.
+        silence: SignedDuration,
+        /// How many grants end.
+        grants: usize,
+    },
 }
 
 impl Alarm {
@@ -25,6 +35,7 @@ impl Alarm {
         match self {
             Self::ClockJumped { .. } => "clock-jumped",
             Self::ClockSkew { .. } => "clock-skew",
+            Self::CutOff { .. } => "cut-off",
         }
     }
 }
@@ -47,6 +58,11 @@ impl fmt::Display for Alarm {
                 "this machine's clock is {:.1} s {} the broker's: check its time synchronisation",
                 ahead.abs().as_secs_f64(),
                 if ahead.is_negative() { "behind" } else { "ahead of" },
+            ),
+            Self::CutOff { integration, silence, grants } => write!(
+                f,
+                "the broker has not been heard of for {} s, longer than the partition policy of {integration} allows: its {grants} grants are torn down",
+                silence.as_secs(),
             ),
         }
     }

@@ -1,7 +1,7 @@
 //! Credentials: only for a grant that is there now, one at a time. The verifier passes through
 //! memory; no record has it (I8).
 
-use ebbgate_domain::{ids::GrantId, scram::ScramVerifier};
+use ebbgate_domain::{ids::GrantId, verifier::Verifier};
 
 use crate::{
     agent::Agent,
@@ -18,7 +18,7 @@ pub struct CredentialOrder {
     /// The order's number.
     pub seq: u64,
     /// The verifier of a password that was made on the person's own machine.
-    pub verifier: ScramVerifier,
+    pub verifier: Verifier,
 }
 
 impl Agent {

@@ -1,6 +1,6 @@
 //! One grant as the agent knows it.
 
-use ebbgate_domain::order::{Finding, GrantSpec};
+use ebbgate_domain::order::{EndCause, Finding, GrantSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::reading::LocalDeadline;
@@ -14,6 +14,9 @@ pub struct Held {
     pub seq: u64,
     /// How it stands.
     pub stage: Stage,
+    /// Why it is being torn down, or was; none while it stands, and in journals that did not tell.
+    #[serde(default)]
+    pub cause: Option<EndCause>,
     /// When the agent ends it, broker or no broker.
     pub deadline: LocalDeadline,
     /// How many teardowns have failed.

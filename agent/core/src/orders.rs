@@ -1,14 +1,13 @@
 //! Taking up orders: an older one does nothing, the same one again changes nothing, and none brings
 //! back what is being torn down (I4, I5).
 
-use ebbgate_domain::order::{GrantSpec, Order, OrderAction};
+use ebbgate_domain::order::{EndCause, GrantSpec, Order, OrderAction};
 use jiff::SignedDuration;
 
 use crate::{
-    agent::{Agent, report},
+    agent::{Agent, report, torn_down},
     held::{Held, Stage},
     reading::{LocalDeadline, Reading},
-    record::Cause,
     step::{Failure, Outcome, Step},
 };
 
@@ -26,6 +25,8 @@ impl Agent {
     pub fn on_order(&mut self, ordered: Ordered, draining: bool, now: &Reading) -> Vec<Step> {
         let mut steps = Vec::new();
         let grant = ordered.order.spec.grant;
+        // Whoever held it before, from now on it is this agent's.
+        self.elsewhere.remove(&grant);
         match self.state.get(grant) {
             Some(held) if ordered.order.seq < held.seq => {
                 let outcome = Outcome::Stale { newest: held.seq };
@@ -51,7 +52,7 @@ impl Agent {
     ) {
         let Ordered { order: Order { seq, action, spec }, remaining } = ordered;
         match action {
-            OrderAction::Revoke => self.intend_revoke(seq, spec, Cause::Ordered, now, steps),
+            OrderAction::Revoke => self.intend_revoke(seq, spec, EndCause::Ordered, now, steps),
             OrderAction::Provision => match self.objection(&spec, remaining, draining, now) {
                 Some(failure) => {
                     steps.push(report(spec.grant, seq, now, Outcome::ProvisionFailed(failure)));
@@ -81,7 +82,10 @@ impl Agent {
                 spec.deadline, now.wall
             )));
         }
-        draining.then(|| Failure::passing("the agent is draining and takes no new grants"))
+        if draining {
+            return Some(Failure::passing("the agent is draining and takes no new grants"));
+        }
+        self.clock_objection()
     }
 
     fn order_for_held(
@@ -99,7 +103,7 @@ impl Agent {
         match (action, &held.stage) {
             (_, Stage::TornDown { finding, .. }) => {
                 self.see(held, seq, steps);
-                steps.push(report(grant, seq, now, Outcome::TornDown(finding.clone())));
+                steps.push(torn_down(held, seq, finding, now));
             }
             (OrderAction::Revoke, Stage::RevokeIntended) => {
                 self.see(held, seq, steps);
@@ -107,7 +111,9 @@ impl Agent {
                     self.work.entry(grant).or_default().retry_at = None;
                 }
             }
-            (OrderAction::Revoke, _) => self.intend_revoke(seq, spec, Cause::Ordered, now, steps),
+            (OrderAction::Revoke, _) => {
+                self.intend_revoke(seq, spec, EndCause::Ordered, now, steps)
+            }
             (OrderAction::Provision, Stage::RevokeIntended) => {
                 self.see(held, seq, steps);
                 let failure = Failure::lasting("the agent is tearing the grant down already");

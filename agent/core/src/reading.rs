@@ -34,6 +34,13 @@ impl Reading {
         }
         self.boot.ms.checked_sub(earlier.boot.ms).map(millis)
     }
+
+    /// How long after `earlier` this was: by the boot clock, and by the wall clock where a boot lies
+    /// between. Never negative.
+    pub fn elapsed(&self, earlier: &Self) -> SignedDuration {
+        self.since(earlier)
+            .unwrap_or_else(|| self.wall.duration_since(earlier.wall).max(SignedDuration::ZERO))
+    }
 }
 
 /// When a grant ends, on both clocks.
@@ -95,7 +102,7 @@ fn after(boot: &BootTime, left: SignedDuration) -> BootTime {
     BootTime { id: boot.id.clone(), ms: boot.ms.saturating_add(ms) }
 }
 
-fn millis(ms: u64) -> SignedDuration {
+pub(crate) fn millis(ms: u64) -> SignedDuration {
     SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 

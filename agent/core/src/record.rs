@@ -2,7 +2,7 @@
 
 use ebbgate_domain::{
     ids::GrantId,
-    order::{Finding, GrantSpec},
+    order::{EndCause, Finding, GrantSpec},
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,15 @@ pub enum Record {
     Clock {
         /// Both clocks.
         at: Reading,
+    },
+    /// When the broker was last heard of, and what that told of this machine's clock.
+    Contact {
+        /// Both clocks when this was written.
+        at: Reading,
+        /// For how long it had not been heard of by then, in milliseconds.
+        silent_ms: u64,
+        /// How far the wall clock was ahead of the broker's, in milliseconds.
+        offset_ms: Option<i64>,
     },
     /// A grant is about to be provisioned.
     ProvisionIntended {
@@ -48,7 +57,7 @@ pub enum Record {
         /// What was granted.
         spec: GrantSpec,
         /// Why.
-        cause: Cause,
+        cause: EndCause,
         /// When.
         at: Reading,
     },
@@ -87,14 +96,33 @@ pub enum Record {
     Held(Box<Held>),
 }
 
-/// Why a teardown began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// The broker ordered it.
-    Ordered,
-    /// The deadline passed.
-    Deadline,
-    /// The broker does not list it among its standing orders.
-    NotStanding,
+impl Record {
+    /// Which grant it changes.
+    pub(crate) fn grant(&self) -> Option<GrantId> {
+        match self {
+            Self::Clock { .. } | Self::Contact { .. } => None,
+            Self::ProvisionIntended { spec, .. } | Self::RevokeIntended { spec, .. } => {
+                Some(spec.grant)
+            }
+            Self::Provisioned { grant }
+            | Self::ProvisionFailed { grant, .. }
+            | Self::TeardownFailed { grant, .. }
+            | Self::TornDown { grant, .. }
+            | Self::SeqSeen { grant, .. }
+            | Self::EndRecorded { grant }
+            | Self::Forgotten { grant } => Some(*grant),
+            Self::Held(held) => Some(held.spec.grant),
+        }
+    }
+
+    /// What the clocks said when it was written, where it tells.
+    pub(crate) fn reading(&self) -> Option<&Reading> {
+        match self {
+            Self::Clock { at }
+            | Self::Contact { at, .. }
+            | Self::ProvisionIntended { at, .. }
+            | Self::RevokeIntended { at, .. } => Some(at),
+            _ => None,
+        }
+    }
 }

@@ -4,8 +4,8 @@ use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     names::IntegrationName,
-    order::{Finding, GrantSpec},
-    scram::ScramVerifier,
+    order::{EndCause, Finding, GrantSpec},
+    verifier::Verifier,
 };
 
 use crate::{alarm::Alarm, record::Record};
@@ -22,6 +22,8 @@ pub enum Step {
     /// Tell the broker, if it is there. Nothing is lost if it is not: it hears again with its next
     /// Welcome.
     Report(Report),
+    /// Call the broker anew, to hear what stands by now.
+    AskAnew,
     /// Tell the log.
     Alarm(Alarm),
 }
@@ -40,7 +42,7 @@ pub enum Effect {
         /// The order's number.
         seq: u64,
         /// The verifier: in memory only, never in a record (I8).
-        verifier: ScramVerifier,
+        verifier: Verifier,
     },
     /// Remove what bears the mark of a grant that nobody knows (I7).
     RemoveOrphan {
@@ -161,6 +163,25 @@ pub enum Report {
         /// What was found after it.
         finding: Finding,
     },
+    /// What a look at a target found.
+    Swept(SweepReport),
+}
+
+/// What one look at a target found that should not be so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepReport {
+    /// At whose.
+    pub integration: IntegrationName,
+    /// When the look began.
+    pub at: Timestamp,
+    /// How many grants' marks are there.
+    pub marked: usize,
+    /// Those of grants that nobody knows.
+    pub orphans: Vec<GrantId>,
+    /// Grants that should have a mark and have none.
+    pub missing: Vec<GrantId>,
+    /// Why the target could not be looked at.
+    pub error: Option<String>,
 }
 
 /// What became of an order.
@@ -171,7 +192,12 @@ pub enum Outcome {
     /// It could not be made.
     ProvisionFailed(Failure),
     /// Torn down and verified.
-    TornDown(Finding),
+    TornDown {
+        /// The proof.
+        finding: Finding,
+        /// Why, where that is on record.
+        cause: Option<EndCause>,
+    },
     /// Not torn down yet.
     TeardownFailed(Failure),
     /// The agent has seen a newer order, and did nothing.

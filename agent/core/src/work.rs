@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ebbgate_domain::scram::ScramVerifier;
+use ebbgate_domain::verifier::Verifier;
 
 use crate::{backoff, reading::Reading};
 
@@ -14,7 +14,7 @@ pub(crate) struct Work {
     /// Whether a provision was ordered that has not been begun.
     pub(crate) provision: bool,
     /// Credentials that wait their turn, with their orders' numbers.
-    pub(crate) credentials: VecDeque<(u64, ScramVerifier)>,
+    pub(crate) credentials: VecDeque<(u64, Verifier)>,
     /// When a failed teardown is tried again, in milliseconds of the boot clock.
     pub(crate) retry_at: Option<u64>,
 }

@@ -3,12 +3,14 @@
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
+    check,
     clock::{Clocks as _, SystemClocks},
     enroll, files,
     identity::AgentDir,
@@ -49,6 +51,13 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Ask each integration whether the agent can do there what it must, and print what is missing
+    /// with what cures it. Needs neither the broker nor an enrolment.
+    Check {
+        /// The settings.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Show what the agent holds, from its journal. Needs neither the agent nor the broker to run.
     Status {
         /// The agent's directory.
@@ -78,8 +87,8 @@ impl Cli {
     /// Does what was asked for.
     ///
     /// # Errors
-    /// It could not be done.
-    pub(crate) async fn execute(self) -> anyhow::Result<()> {
+    /// It could not be done. What could be done and found something wrong is a code other than 0.
+    pub(crate) async fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Enroll { broker, token, dir, force } => {
                 let token = enroll::token(&token)?;
@@ -87,10 +96,18 @@ impl Cli {
                 say(&format!("enrolled as {} ({}) in {}\n", agent.name, agent.id, dir.display()))
             }
             Command::Run { config } => run::run(&Settings::load(&config)?).await,
+            Command::Check { config } => return check_integrations(&config).await,
             Command::Status { dir, output } => show_status(&dir, output),
             Command::Drain { dir, off } => drain(&AgentDir::new(dir), off),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn check_integrations(config: &Path) -> anyhow::Result<ExitCode> {
+    let checked = check::check(&Settings::load(config)?.connectors()?).await;
+    say(&checked.text())?;
+    Ok(if checked.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn show_status(dir: &Path, output: Output) -> anyhow::Result<()> {

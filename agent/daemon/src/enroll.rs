@@ -13,6 +13,7 @@ use crate::{
     settings::BrokerUrl,
     tls,
     token::{EnrolmentToken, InvalidToken},
+    trust::{OrderKeys, OrderKeysError},
 };
 
 /// How long the broker may take.
@@ -45,6 +46,10 @@ pub(crate) enum EnrollError {
     Silent { broker: BrokerUrl },
     #[error("the broker's answer has no usable {field}")]
     Answer { field: &'static str },
+    #[error("cannot take the keys that the broker signs orders with")]
+    OrderKeys(#[from] OrderKeysError),
+    #[error("the broker told no key that it signs orders with: upgrade the broker first")]
+    NoOrderKeys,
 }
 
 /// The token as given, or from standard input where that is `-`.
@@ -85,7 +90,9 @@ pub(crate) async fn enroll(
         answer.agent_id.parse().map_err(|_| EnrollError::Answer { field: "agent id" })?;
     let name: AgentName =
         answer.agent_name.parse().map_err(|_| EnrollError::Answer { field: "agent name" })?;
+    let keys = OrderKeys::told(&answer.order_keys)?.ok_or(EnrollError::NoOrderKeys)?;
     let enrolment = Enrolment { id, name, broker: broker.as_str().to_owned() };
+    keys.keep(&agent)?;
     agent.enrol(&enrolment, &new.certified(answer.certificate, answer.authority)?)?;
     Ok(enrolment)
 }

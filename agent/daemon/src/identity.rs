@@ -17,7 +17,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, FileError};
+use crate::{
+    files::{self, FileError},
+    token::Pin,
+};
 
 const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
@@ -180,6 +183,16 @@ impl AgentDir {
         }
         let authority = files::read(&self.0.join(AUTHORITY))?;
         Ok(Credentials { certificate, key: key.into(), authority })
+    }
+
+    /// The installation that this agent belongs to: the beginning of the SHA-256 of its broker's
+    /// authority, in hex. None where it is not enrolled.
+    pub(crate) fn installation(&self) -> Option<String> {
+        let authority = fs::read(self.0.join(AUTHORITY)).ok()?;
+        let authority = CertificateDer::from_pem_slice(&authority).ok()?;
+        let mut fingerprint = format!("{:?}", Pin::of(&authority));
+        fingerprint.truncate(16);
+        Some(fingerprint)
     }
 
     /// The file that keeps new grants out while it is there.

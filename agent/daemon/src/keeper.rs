@@ -4,9 +4,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use ebbgate_agent_core::{Agent, Effect, Failure, Outcome, Reading, Record, Report, Step};
+use ebbgate_agent_core::{Agent, Effect, Failure, Look, Outcome, Reading, Record, Report, Step};
 use ebbgate_connector_api::crash;
-use ebbgate_domain::{Timestamp, ids::GrantId, names::IntegrationName};
+use ebbgate_domain::ids::GrantId;
 use ebbgate_proto::v1;
 use tokio::{
     sync::{Notify, mpsc},
@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clocks,
-    convert::{self, Heard},
+    convert::{self, Heard, Rejected},
     effects::{Ended, Lanes},
     journal::Journal,
+    sessions::Sessions,
     settings::Connectors,
-    sweep,
+    sweep::{self, Sweeps},
     telemetry::chain,
 };
 
@@ -28,8 +29,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How many events share one write to the journal.
 const BATCH: usize = 256;
-/// How often targets are searched for what nobody knows, in milliseconds.
-const SWEEP_EVERY_MS: u64 = 10 * 60 * 1_000;
+/// How often the broker is told that the agent lives, in milliseconds.
+const HEARTBEAT_EVERY_MS: u64 = 10_000;
 /// How long effects in hand may take to end when the agent stops.
 const LAST_ORDERS: Duration = Duration::from_secs(8);
 
@@ -44,8 +45,8 @@ pub(crate) enum Event {
     Heard(Heard),
     /// An effect has ended.
     Ended(Ended),
-    /// A look at a target that began at `started` has found these grants' marks.
-    Marked { integration: IntegrationName, started: Timestamp, marked: Vec<GrantId> },
+    /// A look at a target has ended.
+    Looked(Look),
 }
 
 /// How a keeper and those around it reach each other.
@@ -56,6 +57,8 @@ pub(crate) struct Ways {
     pub redial: Arc<Notify>,
     /// The file that keeps new grants out while it is there.
     pub draining: PathBuf,
+    /// How often targets are searched for what nobody knows.
+    pub sweep_every: Duration,
 }
 
 /// Decides and writes.
@@ -67,9 +70,11 @@ pub(crate) struct Keeper {
     connectors: Connectors,
     clocks: Arc<dyn Clocks>,
     ways: Ways,
+    sessions: Sessions,
+    sweeps: Sweeps,
     outbox: Option<mpsc::Sender<v1::AgentMessage>>,
-    /// By the boot clock, in milliseconds; none before the first Welcome.
-    sweep_at: Option<u64>,
+    /// By the boot clock, in milliseconds; none before the stream's Welcome.
+    heartbeat_at: Option<u64>,
     stopping: bool,
 }
 
@@ -87,11 +92,13 @@ impl Keeper {
             journal,
             journal_fails: false,
             lanes: Lanes::new(connectors.clone(), Arc::clone(&clocks), ways.events.clone()),
+            sessions: Sessions::new(&connectors),
+            sweeps: Sweeps::new(&connectors, ways.sweep_every),
             connectors,
             clocks,
             ways,
             outbox: None,
-            sweep_at: None,
+            heartbeat_at: None,
             stopping: false,
         }
     }
@@ -158,6 +165,7 @@ impl Keeper {
         }
         steps.extend(self.agent.on_tick(&now));
         self.carry_out(steps, &now);
+        self.beat_if_due(&now);
         self.sweep_if_due(&now);
     }
 
@@ -165,23 +173,34 @@ impl Keeper {
         match event {
             Event::Attached(outbox) => {
                 self.outbox = (!self.stopping).then_some(outbox);
-                self.send(convert::hello(self.agent.state(), self.connectors.keys(), now.wall));
+                self.heartbeat_at = None;
+                self.agent.on_asking(true, now);
+                let (state, draining) = (self.agent.state(), self.draining());
+                self.send(convert::hello(state, self.connectors.keys(), draining, now.wall));
                 Vec::new()
             }
             Event::Detached => {
                 self.outbox = None;
                 Vec::new()
             }
-            Event::Heard(heard) => self.hear(heard, now),
+            Event::Heard(heard) => {
+                self.agent.on_heard(now);
+                self.hear(heard, now)
+            }
             Event::Ended(Ended { integration, grant, done }) => {
                 self.lanes.ended(&integration);
                 self.agent.on_done(grant, done, now)
             }
-            Event::Marked { integration, started, marked } if self.outbox.is_some() => {
-                self.agent.on_marked(&integration, started, marked)
+            Event::Looked(look) => {
+                self.sweeps.ended(&look.integration);
+                // What was found while nobody can be asked is found again.
+                if self.outbox.is_some() { self.agent.on_look(look, now) } else { Vec::new() }
             }
-            Event::Marked { .. } => Vec::new(),
         }
+    }
+
+    fn draining(&self) -> bool {
+        self.ways.draining.exists()
     }
 
     fn hear(&mut self, heard: Heard, now: &Reading) -> Vec<Step> {
@@ -192,17 +211,16 @@ impl Keeper {
             }
             // The broker sends them again, to the agent's next life.
             Heard::Order(_) | Heard::Welcome(..) if self.stopping => Vec::new(),
-            Heard::Order(ordered) => self.agent.on_order(ordered, self.ways.draining.exists(), now),
-            Heard::Welcome(welcome, errors) => {
-                for error in errors {
-                    tracing::error!(error = chain(&error), "a standing order is not understood");
-                }
+            Heard::Order(ordered) => self.agent.on_order(ordered, self.draining(), now),
+            Heard::Welcome(welcome, rejected) => {
+                rejected.iter().for_each(Rejected::log);
                 tracing::info!(
                     orders = welcome.orders.len(),
                     "the broker has told its standing orders"
                 );
-                self.sweep_at = Some(now.boot.ms);
-                self.agent.on_welcome(welcome, self.ways.draining.exists(), now)
+                self.sweeps.all_due(now);
+                self.heartbeat_at = Some(now.boot.ms.saturating_add(HEARTBEAT_EVERY_MS));
+                self.agent.on_welcome(welcome, self.draining(), now)
             }
             Heard::BadOrder { grant, seq, error } => {
                 tracing::error!(grant.id = %grant, error = chain(&error), "an order is not understood");
@@ -214,11 +232,36 @@ impl Keeper {
                 vec![refuse_credential(grant, seq, Failure::lasting(reason))]
             }
             Heard::Recorded { grant, seq } => self.agent.on_recorded(grant, seq),
+            Heard::Elsewhere(grant) => {
+                self.agent.on_elsewhere(grant);
+                Vec::new()
+            }
+            Heard::Time(broker_now) => self.agent.on_broker_time(broker_now, now),
+            Heard::Sessions { query, integration } => {
+                if let Some(outbox) = &self.outbox {
+                    self.sessions.list(query, &integration, outbox.clone());
+                }
+                Vec::new()
+            }
+            Heard::EndSession { query, integration, session } => {
+                match (session, &self.outbox) {
+                    (Ok(session), Some(outbox)) => {
+                        self.sessions.end(query, &integration, session, outbox.clone());
+                    }
+                    (Err(error), Some(_)) => {
+                        let failure = Failure::lasting(error.to_string());
+                        self.send(convert::session_ended(query, Err(failure)));
+                    }
+                    (_, None) => {}
+                }
+                Vec::new()
+            }
         }
     }
 
     /// First the records, then what they announce.
-    fn carry_out(&mut self, mut steps: Vec<Step>, now: &Reading) {
+    fn carry_out(&mut self, steps: Vec<Step>, now: &Reading) {
+        let mut steps = self.agent.without_overtaken(steps, now);
         let records: Vec<Record> = steps
             .iter()
             .filter_map(|step| match step {
@@ -249,13 +292,20 @@ impl Keeper {
                 steps = self.without_records(steps, now);
             }
         }
+        let mut ask_anew = false;
         for step in steps {
             match step {
                 Step::Append(_) => {}
                 Step::Begin(effect) => self.lanes.push(effect),
                 Step::Report(report) => self.tell(report),
+                Step::AskAnew => ask_anew = true,
                 Step::Alarm(alarm) => tracing::warn!(alarm = alarm.code(), "{alarm}"),
             }
+        }
+        // After what is to be told by this stream yet.
+        if ask_anew {
+            tracing::info!("marks that nobody knows: asking the broker what stands by now");
+            self.redial();
         }
     }
 
@@ -279,8 +329,20 @@ impl Keeper {
     }
 
     fn tell(&mut self, report: Report) {
-        if let Report::Outcome { grant, seq, outcome, .. } = &report {
-            tracing::info!(grant.id = %grant, seq, outcome = ?outcome, "outcome");
+        match &report {
+            Report::Outcome { grant, seq, outcome, .. } => {
+                tracing::info!(grant.id = %grant, seq, outcome = ?outcome, "outcome");
+            }
+            Report::Swept(swept) if !swept.orphans.is_empty() || !swept.missing.is_empty() => {
+                tracing::warn!(
+                    alarm = "drift",
+                    integration = %swept.integration,
+                    orphans = ?swept.orphans,
+                    missing = ?swept.missing,
+                    "the target is not as it should be"
+                );
+            }
+            _ => {}
         }
         self.send(convert::report(report));
     }
@@ -290,20 +352,37 @@ impl Keeper {
         if outbox.try_send(message).is_err() {
             // A broker that does not listen: the next stream begins with what stands.
             tracing::warn!("the broker does not take up reports: calling it anew");
-            self.outbox = None;
+            self.redial();
+        }
+    }
+
+    /// Gives the stream up for a new one; once for each.
+    fn redial(&mut self) {
+        if self.outbox.take().is_some() {
             self.ways.redial.notify_one();
         }
     }
 
-    fn sweep_if_due(&mut self, now: &Reading) {
-        let due = self.sweep_at.is_some_and(|at| at <= now.boot.ms);
-        if !due || self.stopping || self.outbox.is_none() {
+    fn beat_if_due(&mut self, now: &Reading) {
+        let due = self.heartbeat_at.is_some_and(|at| at <= now.boot.ms);
+        if !due || self.outbox.is_none() {
             return;
         }
-        self.sweep_at = Some(now.boot.ms.saturating_add(SWEEP_EVERY_MS));
-        for (integration, connector) in &self.connectors {
-            let (connector, events) = (Arc::clone(connector), self.ways.events.clone());
-            tokio::spawn(sweep::sweep(integration.clone(), connector, now.wall, events));
+        self.heartbeat_at = Some(now.boot.ms.saturating_add(HEARTBEAT_EVERY_MS));
+        self.agent.on_asking(false, now);
+        self.send(convert::heartbeat(self.agent.state(), self.draining(), now.wall));
+    }
+
+    fn sweep_if_due(&mut self, now: &Reading) {
+        if self.stopping || self.outbox.is_none() {
+            return;
+        }
+        for integration in self.sweeps.take_due(now) {
+            let Some(connector) = self.connectors.get(&integration).map(Arc::clone) else {
+                continue;
+            };
+            let events = self.ways.events.clone();
+            tokio::spawn(sweep::look(integration, connector, now.clone(), events));
         }
     }
 }

@@ -1,141 +1,22 @@
 //! The keeper with a target in memory and clocks that stand still: what is done in which order, and
 //! what a restart makes of it.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use ebbgate_agent_core::{CredentialOrder, Stage};
-use ebbgate_domain::order::GrantSpec;
+use ebbgate_domain::verifier::Verifier;
+use jiff::SignedDuration;
 
 use super::*;
 use crate::{
     journal,
-    testing::{FakeConnector, ManualClocks, at, connectors, grant, order, orders, spec},
+    testing::{at, grant, order, signed, signed_credential, trust},
 };
 
-struct Bench {
-    keeper: Keeper,
-    inbox: mpsc::UnboundedReceiver<Event>,
-    said: mpsc::Receiver<v1::AgentMessage>,
-    target: Arc<FakeConnector>,
-    clocks: Arc<ManualClocks>,
-    dir: tempfile::TempDir,
-}
+#[path = "keeper_bench.rs"]
+mod bench;
 
-fn keeper(
-    dir: &Path,
-    target: &Arc<FakeConnector>,
-    clocks: &Arc<ManualClocks>,
-) -> (Keeper, mpsc::UnboundedReceiver<Event>) {
-    let (events, inbox) = mpsc::unbounded_channel();
-    let (journal, recovered) = Journal::open(dir).unwrap();
-    let agent = Agent::new(recovered.state, BTreeSet::from([orders()]));
-    let clocks: Arc<dyn Clocks> = clocks.clone();
-    let ways = Ways { events, redial: Arc::default(), draining: dir.join("draining") };
-    let mut keeper = Keeper::new(agent, journal, connectors(target), clocks, ways);
-    keeper.start();
-    (keeper, inbox)
-}
-
-impl Bench {
-    /// A keeper that runs and has been welcomed.
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let target = Arc::new(FakeConnector::default());
-        let clocks = Arc::new(ManualClocks::default());
-        let (keeper, inbox) = keeper(dir.path(), &target, &clocks);
-        let (_, said) = mpsc::channel(1);
-        let mut bench = Self { keeper, inbox, said, target, clocks, dir };
-        bench.welcome(vec![]).await;
-        bench
-    }
-
-    /// The process dies and another takes its place. The broker is not there.
-    fn restart(&mut self) {
-        let (keeper, inbox) = keeper(self.dir.path(), &self.target, &self.clocks);
-        self.keeper = keeper;
-        self.inbox = inbox;
-    }
-
-    async fn welcome(&mut self, orders: Vec<v1::Order>) {
-        let (outbox, said) = mpsc::channel(64);
-        self.said = said;
-        self.keeper.turn(vec![Event::Attached(outbox)]);
-        let hello = self.said.recv().await.unwrap();
-        assert!(matches!(hello.message, Some(v1::agent_message::Message::Hello(_))));
-        let now_ms = self.clocks.reading().wall.as_millisecond();
-        self.hear(v1::broker_message::Message::Welcome(v1::Welcome {
-            now_ms,
-            orders,
-            integrations: vec!["orders".to_owned()],
-        }));
-        self.settle().await;
-    }
-
-    fn hear(&mut self, message: v1::broker_message::Message) {
-        let message = v1::BrokerMessage { message: Some(message) };
-        let heard = convert::heard(message).unwrap().unwrap();
-        self.keeper.turn(vec![Event::Heard(heard)]);
-    }
-
-    fn order(&mut self, n: u8, seq: u64, action: v1::Action) {
-        self.hear(v1::broker_message::Message::Order(order(n, seq, action, 600)));
-    }
-
-    /// Lets the effects under way end, and the looks at the target come back.
-    async fn settle(&mut self) {
-        // The look that a Welcome asks for.
-        if let Ok(event) = self.inbox.try_recv() {
-            self.keeper.turn(vec![event]);
-        }
-        while self.keeper.lanes.running() > 0 {
-            let event = self.inbox.recv().await.unwrap();
-            self.keeper.turn(vec![event]);
-        }
-    }
-
-    async fn provisioned(&mut self, n: u8) {
-        self.order(n, 1, v1::Action::Provision);
-        self.settle().await;
-        assert_eq!(self.outcome().await, format!("{} 1 provisioned", grant(n)));
-    }
-
-    /// The next outcome that the broker is told.
-    async fn outcome(&mut self) -> String {
-        let message = self.said.recv().await.unwrap().message.unwrap();
-        match message {
-            v1::agent_message::Message::Outcome(outcome) => {
-                let result = match outcome.result.unwrap() {
-                    v1::outcome::Result::Provisioned(_) => "provisioned".to_owned(),
-                    v1::outcome::Result::ProvisionFailed(failure) => {
-                        format!("not provisioned: {}", failure.message)
-                    }
-                    v1::outcome::Result::TornDown(_) => "torn down".to_owned(),
-                    v1::outcome::Result::TeardownFailed(failure) => {
-                        format!("not torn down: {}", failure.message)
-                    }
-                    v1::outcome::Result::Stale(stale) => format!("stale {}", stale.newest_seq),
-                };
-                format!("{} {} {result}", outcome.grant_id, outcome.seq)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn stage(&self, n: u8) -> Stage {
-        let state = journal::look(self.dir.path()).unwrap().state;
-        state.get(grant(n)).unwrap().stage.clone()
-    }
-}
-
-fn numbered(n: u16) -> GrantId {
-    let [high, low] = n.to_be_bytes();
-    GrantId::new(at(0).wall, [0, 0, 0, 0, 0, 0, 0, 0, high, low])
-}
-
-fn provision_intended_of(grant: GrantId) -> Record {
-    let spec = GrantSpec { grant, ..spec(1, 600) };
-    Record::ProvisionIntended { seq: 1, spec, remaining_ms: 600_000, at: at(0) }
-}
+use bench::{Bench, numbered, provision_intended_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_lives_and_ends_on_time_with_the_broker_gone() {
@@ -279,7 +160,7 @@ async fn an_order_that_is_not_understood_is_refused_and_not_left_hanging() {
     let mut bench = Bench::new().await;
     let mut message = order(1, 1, v1::Action::Provision, 600);
     message.spec.as_mut().unwrap().kind = "mainframe".to_owned();
-    bench.hear(v1::broker_message::Message::Order(message));
+    bench.hear(v1::broker_message::Message::Order(signed(&message)));
     let refused = bench.outcome().await;
     assert!(
         refused.contains("not provisioned: the broker's message has no usable kind"),
@@ -305,16 +186,14 @@ async fn a_credential_is_registered_and_its_verifier_is_not_on_disk() {
     bench.provisioned(1).await;
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let scram_verifier = format!("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==${key}:{key}");
-    let grant_id = grant(1).to_string();
-    bench.hear(v1::broker_message::Message::CredentialOrder(v1::CredentialOrder {
-        seq: 2,
-        grant_id,
-        scram_verifier,
-    }));
+    let verifier = v1::credential_order::Verifier::ScramVerifier(scram_verifier);
+    bench.hear(v1::broker_message::Message::CredentialOrder(signed_credential(
+        1,
+        2,
+        Some(verifier),
+    )));
     bench.settle().await;
-    let Some(v1::agent_message::Message::CredentialOutcome(outcome)) =
-        bench.said.recv().await.unwrap().message
-    else {
+    let v1::agent_message::Message::CredentialOutcome(outcome) = bench.said().await else {
         panic!("no credential outcome")
     };
     let user = format!("ebb_{}", grant(1));
@@ -328,26 +207,101 @@ async fn a_credential_is_registered_and_its_verifier_is_not_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn marks_that_nobody_knows_are_removed_after_a_welcome() {
+async fn marks_that_nobody_knows_are_removed_once_the_broker_has_been_asked_anew() {
     let mut bench = Bench::new().await;
-    bench.provisioned(1).await;
     bench.target.put(grant(9)).await;
-    bench.welcome(vec![order(1, 1, v1::Action::Provision, 600)]).await;
-    let seen = |message: &v1::AgentMessage| {
-        matches!(message.message, Some(v1::agent_message::Message::OrphanRemoved(_)))
-    };
+    let standing = || vec![order(1, 1, v1::Action::Provision, 3_600)];
+    bench.welcome(standing()).await;
+    assert_eq!(bench.swept().await.orphans, [grant(9).to_string()]);
+    assert!(bench.keeper.outbox.is_some());
+
+    bench.clocks.set(600);
+    bench.keeper.turn(vec![]);
+    assert_eq!(bench.swept().await.orphans, [grant(9).to_string()]);
+    assert!(bench.keeper.outbox.is_none(), "the stream is given up for a new one");
+    bench.welcome(standing()).await;
     loop {
-        // The look at the target runs beside everything else.
-        if let Ok(message) = bench.said.try_recv() {
-            if seen(&message) {
-                break;
-            }
-        } else {
-            let event = bench.inbox.recv().await.unwrap();
-            bench.keeper.turn(vec![event]);
+        if let v1::agent_message::Message::OrphanRemoved(orphan) = bench.next_message().await {
+            assert_eq!(orphan.grant_id, grant(9).to_string());
+            break;
         }
     }
     assert_eq!(bench.target.present().await, BTreeSet::from([grant(1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_somebody_removed_on_the_target_ends_with_that_reason() {
+    let mut bench = Bench::new().await;
+    bench.provisioned(1).await;
+    bench.target.take(grant(1)).await;
+    bench.clocks.set(590);
+    bench.welcome(vec![order(1, 1, v1::Action::Provision, 600)]).await;
+    assert_eq!(bench.swept().await.missing, [grant(1).to_string()]);
+    loop {
+        match bench.next_message().await {
+            v1::agent_message::Message::Outcome(outcome)
+                if outcome.cause() == v1::EndCause::Missing =>
+            {
+                assert!(matches!(outcome.result, Some(v1::outcome::Result::TornDown(_))));
+                break;
+            }
+            // What it was asked for in the Welcome.
+            v1::agent_message::Message::Outcome(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_tells_what_is_held_and_whether_it_drains() {
+    let mut bench = Bench::new().await;
+    bench.provisioned(1).await;
+    bench.clocks.set(9);
+    bench.keeper.turn(vec![]);
+    std::fs::write(bench.dir.path().join("draining"), "").unwrap();
+    bench.clocks.set(10);
+    bench.keeper.turn(vec![]);
+    let now_ms = at(10).wall.as_millisecond();
+    let beat = loop {
+        if let v1::agent_message::Message::Heartbeat(beat) = bench.next_message().await {
+            break beat;
+        }
+    };
+    assert_eq!(beat, v1::Heartbeat { now_ms, draining: true, held: 1 });
+
+    // By the broker's clock the machine is far ahead: nothing new.
+    std::fs::remove_file(bench.dir.path().join("draining")).unwrap();
+    let answer = v1::HeartbeatAnswer { now_ms: now_ms - 61_000 };
+    bench.hear(v1::broker_message::Message::HeartbeatAnswer(answer));
+    bench.order(2, 1, v1::Action::Provision);
+    let refused = bench.outcome().await;
+    assert!(refused.contains("clock is 61.0 s ahead of the broker's"), "{refused}");
+    let contact = journal::look(bench.dir.path()).unwrap().state.contact().unwrap().clone();
+    assert_eq!(contact.offset, Some(SignedDuration::from_secs(61)), "for `status`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_asked_for_while_the_keeper_does_something_else() {
+    let mut bench = Bench::new().await;
+    bench.provisioned(1).await;
+    bench.target.hang(true);
+    let wanted = v1::SessionsWanted { query: 5, integration: "orders".to_owned() };
+    bench.hear(v1::broker_message::Message::SessionsWanted(wanted));
+    // The target hangs; the keeper does not.
+    bench.order(1, 1, v1::Action::Provision);
+    assert_eq!(bench.outcome().await, format!("{} 1 provisioned", grant(1)));
+    bench.target.hang(false);
+    let v1::agent_message::Message::SessionsFound(found) = bench.said().await else {
+        panic!("no answer")
+    };
+    assert_eq!((found.query, found.sessions.len(), found.failure), (5, 0, None));
+
+    let ask = v1::EndSession { query: 6, integration: "orders".to_owned(), session: None };
+    bench.hear(v1::broker_message::Message::EndSession(ask));
+    let v1::agent_message::Message::SessionEnded(ended) = bench.said().await else {
+        panic!("no answer")
+    };
+    assert!(ended.query == 6 && ended.failure.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,9 +313,15 @@ async fn stopping_ends_what_is_in_hand_and_takes_nothing_new() {
     stop.cancel();
     let events = bench.keeper.ways.events.clone();
     let running = tokio::spawn(bench.keeper.run(bench.inbox, stop));
-    let late = convert::heard(v1::BrokerMessage {
-        message: Some(v1::broker_message::Message::Order(order(2, 1, v1::Action::Provision, 600))),
-    });
+    let late = v1::BrokerMessage {
+        message: Some(v1::broker_message::Message::Order(signed(&order(
+            2,
+            1,
+            v1::Action::Provision,
+            600,
+        )))),
+    };
+    let late = convert::heard(late, &trust());
     // The stop is taken up first or the late order is; either way the effect in hand ends.
     tokio::task::yield_now().await;
     events.send(Event::Heard(late.unwrap().unwrap())).unwrap();
@@ -390,13 +350,11 @@ async fn a_credential_order_while_stopping_is_answered() {
     bench.provisioned(1).await;
     bench.keeper.begin_to_stop();
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let verifier =
-        format!("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==${key}:{key}").parse().unwrap();
+    let verifier = format!("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==${key}:{key}");
+    let verifier = Verifier::Scram(verifier.parse().unwrap());
     let order = CredentialOrder { grant: grant(1), seq: 2, verifier };
     bench.keeper.turn(vec![Event::Heard(Heard::Credential(order))]);
-    let Some(v1::agent_message::Message::CredentialOutcome(outcome)) =
-        bench.said.recv().await.unwrap().message
-    else {
+    let v1::agent_message::Message::CredentialOutcome(outcome) = bench.said().await else {
         panic!("no credential outcome")
     };
     assert!(matches!(outcome.result, Some(v1::credential_outcome::Result::Failure(_))));

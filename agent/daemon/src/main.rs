@@ -1,6 +1,7 @@
 //! `ebbgate-agent`: the light daemon beside the resources. It takes orders over a stream that it
 //! opens itself, keeps its own journal, and ends what it gave on its own timers.
 
+mod check;
 mod clock;
 mod command;
 mod convert;
@@ -12,6 +13,7 @@ mod journal;
 mod keeper;
 mod renewal;
 mod run;
+mod sessions;
 mod settings;
 mod status;
 mod sweep;
@@ -20,6 +22,7 @@ mod telemetry;
 mod testing;
 mod tls;
 mod token;
+mod trust;
 mod uplink;
 
 use std::process::ExitCode;
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     // What still hangs, a look-up of a host's name perhaps, is not waited for.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

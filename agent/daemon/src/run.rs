@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use ebbgate_agent_core::{Agent, AgentState};
+use ebbgate_agent_core::AgentState;
+use ebbgate_connector_api::Lack;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
@@ -42,30 +43,35 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 
     let stop = stop_on_signal()?;
     let (events, inbox) = mpsc::unbounded_channel();
-    let agent = Agent::new(recovered.state, connectors.keys().cloned().collect());
+    let agent = settings.agent(recovered.state);
     let redial = Arc::new(Notify::new());
     let mut keeper = Keeper::new(
         agent,
         journal,
         connectors.clone(),
         Arc::clone(&clocks),
-        Ways { events: events.clone(), redial: Arc::clone(&redial), draining: dir.draining() },
+        Ways {
+            events: events.clone(),
+            redial: Arc::clone(&redial),
+            draining: dir.draining(),
+            sweep_every: settings.sweep.every,
+        },
     );
     keeper.start();
     tracing::info!(dir = %dir.path().display(), integrations = connectors.len(), "running");
 
     let broker = &settings.broker;
-    let renewal =
-        Renewal { broker: broker.clone(), dir: dir.clone(), clocks, redial: Arc::clone(&redial) };
-    let renewal = tokio::spawn(renewal.run());
+    let renewal = Renewal::new(broker.clone(), dir.clone(), clocks, Arc::clone(&redial));
+    let renewal = Arc::new(renewal);
+    let renewing = tokio::spawn(Arc::clone(&renewal).run());
     let hang_up = CancellationToken::new();
-    let uplink = Uplink { broker: broker.clone(), dir, events, redial };
+    let uplink = Uplink { broker: broker.clone(), dir, events, renewal, redial };
     let mut uplink = tokio::spawn(uplink.run(hang_up.clone()));
     tokio::spawn(check_targets(connectors));
 
     keeper.run(inbox, stop).await;
     // The stream ends with the keeper's last words; a broker that does not answer is not waited for.
-    renewal.abort();
+    renewing.abort();
     hang_up.cancel();
     if timeout(LAST_WORDS, &mut uplink).await.is_err() {
         uplink.abort();
@@ -136,9 +142,15 @@ fn tell_missing_connectors(state: &AgentState, connectors: &Connectors) {
 
 async fn check_targets(connectors: Connectors) {
     for (integration, connector) in connectors {
-        let result = connector.check().await;
-        match result.map_err(|error| error.chain()) {
-            Ok(()) => tracing::info!(%integration, "the target is there, with the needed rights"),
+        match connector.check().await.map_err(|error| error.chain()) {
+            Ok(lacks) if lacks.is_empty() => {
+                tracing::info!(%integration, "the target is there, with the needed rights");
+            }
+            Ok(lacks) => {
+                for Lack { what, cure } in lacks {
+                    tracing::warn!(%integration, cure, "the target lacks something: {what}");
+                }
+            }
             Err(error) => tracing::warn!(%integration, error, "the target cannot be used yet"),
         }
     }

@@ -1,10 +1,10 @@
 //! `status`: what the agent holds, from its journal alone. It works with agent and broker gone, and
 //! disturbs neither.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use ebbgate_agent_core::{Held, Reading, Stage};
-use ebbgate_domain::Timestamp;
+use ebbgate_agent_core::{ClockState, Held, Reading, Stage};
+use ebbgate_domain::{Timestamp, names::IntegrationName, order::EndCause};
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -21,10 +21,26 @@ pub(crate) struct Status {
     pub agent: Option<Enrolment>,
     /// Whether it takes no new grants.
     pub draining: bool,
+    /// The broker's last word; none where none is on record.
+    pub broker: Option<BrokerStatus>,
+    /// Integrations whose grants end, or have ended, because the broker was silent for too long,
+    /// and it has not heard of that yet.
+    pub cut_off: BTreeSet<IntegrationName>,
     /// How many places in the journal can't be read.
     pub damaged_records: usize,
     /// Every grant whose end the broker has not on record.
     pub grants: Vec<GrantStatus>,
+}
+
+/// What is on record of the broker. It is up to a minute behind an agent that runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct BrokerStatus {
+    /// For how many seconds it has not been heard of.
+    pub silent_seconds: i64,
+    /// How far this machine's clock is ahead of the broker's, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// `ok`, `alarm` or `refused`.
+    pub clock: String,
 }
 
 /// How one grant stands.
@@ -44,6 +60,8 @@ pub(crate) struct GrantStatus {
     /// How many teardowns have failed.
     pub failed_teardowns: u32,
     pub last_error: Option<String>,
+    /// Why it ends or has ended: `ordered`, `deadline`, `not-standing`, `cut-off`, `missing`.
+    pub cause: Option<EndCause>,
     /// What was found after the teardown.
     pub finding: Option<String>,
 }
@@ -54,12 +72,23 @@ pub(crate) struct GrantStatus {
 /// It can't be read.
 pub(crate) fn status(dir: &AgentDir, now: &Reading) -> Result<Status, FileError> {
     let journal = journal::look(dir.path())?;
-    let held = journal.state.held().filter(|held| held.is_open());
+    let held: Vec<&Held> = journal.state.held().filter(|held| held.is_open()).collect();
+    let cut_off = held.iter().filter(|held| held.cause == Some(EndCause::CutOff));
+    let broker = journal.state.contact().map(|contact| {
+        let clock = contact.offset.map_or(ClockState::Agrees, ClockState::of);
+        BrokerStatus {
+            silent_seconds: contact.silence(now).as_secs(),
+            clock_offset_ms: contact.offset.and_then(|by| i64::try_from(by.as_millis()).ok()),
+            clock: clock.to_string(),
+        }
+    });
     Ok(Status {
+        broker,
+        cut_off: cut_off.map(|held| held.spec.integration.clone()).collect(),
         agent: dir.enrolment().ok(),
         draining: dir.draining().exists(),
         damaged_records: journal.damage.len(),
-        grants: held.map(|held| grant_status(held, now)).collect(),
+        grants: held.into_iter().map(|held| grant_status(held, now)).collect(),
     })
 }
 
@@ -76,6 +105,7 @@ fn grant_status(held: &Held, now: &Reading) -> GrantStatus {
         seconds_left: held.is_given().then(|| held.deadline.left(now).as_secs()),
         failed_teardowns: held.failures,
         last_error: held.last_error.clone(),
+        cause: held.cause,
         finding: match &held.stage {
             Stage::TornDown { finding, .. } => Some(finding.summary.clone()),
             _ => None,
@@ -94,6 +124,18 @@ impl Status {
         };
         if self.draining {
             text += "draining: it takes no new grants until `ebbgate-agent drain --off`\n";
+        }
+        if let Some(broker) = &self.broker {
+            let silent = SignedDuration::from_secs(broker.silent_seconds);
+            text += &format!("last word of the broker {silent:#} ago, or since\n");
+            if let Some(ms) = broker.clock_offset_ms.filter(|_| broker.clock != "ok") {
+                let (off, way) =
+                    (ms.unsigned_abs() / 1_000, if ms < 0 { "behind" } else { "ahead of" });
+                text += &format!("clock {}: {off} s {way} the broker's\n", broker.clock);
+            }
+        }
+        for integration in &self.cut_off {
+            text += &format!("cut off: the grants of {integration} end without the broker\n");
         }
         if self.damaged_records > 0 {
             text += &format!("{} places in the journal cannot be read\n", self.damaged_records);

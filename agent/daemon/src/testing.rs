@@ -9,21 +9,28 @@ use std::{
 };
 
 use async_trait::async_trait;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use ebbgate_agent_core::{BootTime, Reading, Record};
 use ebbgate_connector_api::{
-    Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
+    Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind, Lack,
 };
 use ebbgate_domain::{
     Timestamp,
-    ids::{GrantId, RequestId},
+    ids::{AgentId, GrantId, RequestId},
     inventory::ResourceKind,
     names::IntegrationName,
     order::{Finding, GrantSpec},
+    session::LiveSession,
 };
 use ebbgate_proto::v1;
+use prost::Message as _;
 use tokio::sync::{Mutex, watch};
 
-use crate::{clock::Clocks, settings::Connectors};
+use crate::{
+    clock::Clocks,
+    settings::Connectors,
+    trust::{Kind, OrderKeys, Trust},
+};
 
 /// When every test begins, in seconds of Unix time.
 const EPOCH: i64 = 1_800_000_000;
@@ -54,6 +61,7 @@ pub(crate) fn spec(n: u8, deadline_s: u64) -> GrantSpec {
         kind: ResourceKind::Postgres,
         native: "shop".to_owned(),
         permission: "select".parse().unwrap(),
+        rights: vec![],
         flow: "data-shop".parse().unwrap(),
         ticket: Some("OPS-1".to_owned()),
         deadline: at(deadline_s).wall,
@@ -85,8 +93,46 @@ pub(crate) fn order(n: u8, seq: u64, action: v1::Action, deadline_s: u64) -> v1:
             flow: spec.flow.to_string(),
             ticket: spec.ticket,
             deadline_ms: spec.deadline.as_millisecond(),
+            rights: vec![],
         }),
+        agent_id: agent_id().to_string(),
     }
+}
+
+pub(crate) fn agent_id() -> AgentId {
+    AgentId::new(Timestamp::from_second(EPOCH).unwrap(), [1; 10])
+}
+
+/// The broker's key.
+fn order_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[42; 32]).unwrap()
+}
+
+pub(crate) fn order_keys() -> OrderKeys {
+    OrderKeys::told(&[order_key().public_key().as_ref().to_vec()]).unwrap().unwrap()
+}
+
+pub(crate) fn trust() -> Trust {
+    Trust::new(agent_id(), order_keys())
+}
+
+pub(crate) fn sign(kind: Kind, payload: Vec<u8>) -> v1::Signed {
+    let signature = order_key().sign(&[kind.prefix(), &payload].concat());
+    v1::Signed { signature: signature.as_ref().to_vec(), payload }
+}
+
+pub(crate) fn signed(order: &v1::Order) -> v1::Signed {
+    sign(Kind::Order, order.encode_to_vec())
+}
+
+pub(crate) fn signed_credential(
+    n: u8,
+    seq: u64,
+    verifier: Option<v1::credential_order::Verifier>,
+) -> v1::Signed {
+    let (grant_id, agent_id) = (grant(n).to_string(), agent_id().to_string());
+    let order = v1::CredentialOrder { seq, grant_id, verifier, agent_id };
+    sign(Kind::CredentialOrder, order.encode_to_vec())
 }
 
 /// Clocks that move when they are told to.
@@ -118,6 +164,8 @@ pub(crate) struct FakeConnector {
     panics: AtomicBool,
     calls: std::sync::Mutex<Vec<String>>,
     present: Mutex<BTreeSet<GrantId>>,
+    lacks: std::sync::Mutex<Vec<Lack>>,
+    sessions: std::sync::Mutex<Vec<LiveSession>>,
 }
 
 impl Default for FakeConnector {
@@ -128,6 +176,8 @@ impl Default for FakeConnector {
             panics: AtomicBool::new(false),
             calls: std::sync::Mutex::default(),
             present: Mutex::default(),
+            lacks: std::sync::Mutex::default(),
+            sessions: std::sync::Mutex::default(),
         }
     }
 }
@@ -166,13 +216,31 @@ impl FakeConnector {
         self.present.lock().await.insert(grant);
     }
 
-    async fn call(&self, what: &str, grant: GrantId) -> Result<(), ConnectorError> {
-        assert!(!self.panics.swap(false, Ordering::SeqCst), "broken on purpose");
+    pub(crate) async fn take(&self, grant: GrantId) {
+        self.present.lock().await.remove(&grant);
+    }
+
+    pub(crate) fn lacks(&self, lack: Lack) {
+        self.lacks.lock().unwrap().push(lack);
+    }
+
+    pub(crate) fn logged_in(&self, session: LiveSession) {
+        self.sessions.lock().unwrap().push(session);
+    }
+
+    /// Where nothing is done to a grant.
+    async fn ask(&self, what: &str) -> Result<(), ConnectorError> {
         let mut hangs = self.hangs.subscribe();
         hangs.wait_for(|hangs| !hangs).await.unwrap();
         if self.away.load(Ordering::SeqCst) {
-            return Err(ConnectorError::new(ErrorKind::Unreachable, format!("{what} {grant}")));
+            return Err(ConnectorError::new(ErrorKind::Unreachable, what));
         }
+        Ok(())
+    }
+
+    async fn call(&self, what: &str, grant: GrantId) -> Result<(), ConnectorError> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "broken on purpose");
+        self.ask(&format!("{what} {grant}")).await?;
         self.calls.lock().unwrap().push(format!("{what} {grant}"));
         Ok(())
     }
@@ -191,8 +259,9 @@ impl FakeConnector {
 
 #[async_trait]
 impl Connector for FakeConnector {
-    async fn check(&self) -> Result<(), ConnectorError> {
-        Ok(())
+    async fn check(&self) -> Result<Vec<Lack>, ConnectorError> {
+        self.ask("check").await?;
+        Ok(self.lacks.lock().unwrap().clone())
     }
 
     async fn provision(&self, grant: &GrantSpec, _now: Timestamp) -> Result<(), ConnectorError> {
@@ -226,6 +295,23 @@ impl Connector for FakeConnector {
 
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
         Ok(self.present().await.into_iter().collect())
+    }
+
+    fn marks_every_grant(&self) -> bool {
+        true
+    }
+
+    async fn sessions(&self) -> Result<Vec<LiveSession>, ConnectorError> {
+        self.ask("list sessions").await?;
+        Ok(self.sessions.lock().unwrap().clone())
+    }
+
+    async fn end_session(&self, session: &LiveSession) -> Result<bool, ConnectorError> {
+        self.ask("end a session").await?;
+        let mut sessions = self.sessions.lock().unwrap();
+        let before = sessions.len();
+        sessions.retain(|live| live != session);
+        Ok(sessions.len() < before)
     }
 
     async fn remove_orphan(

@@ -16,14 +16,19 @@ use crate::{
     convert,
     identity::{AgentDir, IdentityError},
     keeper::Event,
+    renewal::{Renewal, RenewalError},
     settings::BrokerUrl,
     telemetry::chain,
     tls,
+    trust::Trust,
 };
 
 /// The shortest and the longest pause between two attempts, in milliseconds.
 const SHORTEST_PAUSE_MS: u64 = 200;
 const LONGEST_PAUSE_MS: u64 = 30_000;
+/// A broker that says nothing for so long, though it is to answer a heartbeat every ten seconds, is
+/// called anew.
+const SILENCE: Duration = Duration::from_secs(45);
 /// How long the broker may take to say what stands.
 const WELCOME: Duration = Duration::from_secs(15);
 /// How many reports may wait to be sent.
@@ -36,6 +41,7 @@ pub(crate) struct Uplink {
     pub broker: BrokerUrl,
     pub dir: AgentDir,
     pub events: mpsc::UnboundedSender<Event>,
+    pub renewal: Arc<Renewal>,
     /// Told when the present stream is to be given up for a new one.
     pub redial: Arc<Notify>,
 }
@@ -45,6 +51,8 @@ pub(crate) struct Uplink {
 enum UplinkError {
     #[error("cannot use the agent's identity")]
     Identity(#[from] IdentityError),
+    #[error("cannot tell the broker's orders from others")]
+    OrderKeys(#[from] RenewalError),
     #[error("cannot connect to the broker at {broker}")]
     Connect { broker: BrokerUrl, source: tonic::transport::Error },
     #[error(
@@ -56,6 +64,8 @@ enum UplinkError {
     #[error("the broker ended the stream before it said what stands")]
     NoWelcome,
     #[error("the broker did not say within {} s what stands", WELCOME.as_secs())]
+    NoWelcomeInTime,
+    #[error("the broker said nothing for {} s", SILENCE.as_secs())]
     Silent,
 }
 
@@ -76,9 +86,9 @@ impl Uplink {
         let mut failures = 0;
         while let Some(stream) = stop.run_until_cancelled(self.open()).await {
             let result = match stream {
-                Ok(stream) => {
+                Ok((stream, trust)) => {
                     failures = 0;
-                    self.attend(stream).await
+                    self.attend(stream, &trust).await
                 }
                 Err(error) => {
                     failures += 1;
@@ -98,7 +108,11 @@ impl Uplink {
     }
 
     /// Connects, says Hello and waits for the Welcome.
-    async fn open(&self) -> Result<Streaming<v1::BrokerMessage>, UplinkError> {
+    async fn open(&self) -> Result<(Streaming<v1::BrokerMessage>, Trust), UplinkError> {
+        // Who asked for a new stream gets this one.
+        drop(timeout(Duration::ZERO, self.redial.notified()).await);
+        let keys = self.renewal.order_keys().await?;
+        let trust = Trust::new(self.dir.enrolment()?.id, keys);
         let credentials = self.dir.credentials()?;
         let channel = tls::connect(self.broker.as_str(), &credentials)
             .await
@@ -109,22 +123,26 @@ impl Uplink {
         self.tell(Event::Attached(outbox));
         let begin = async {
             let mut inbound = client.attend(ReceiverStream::new(outbound)).await?.into_inner();
-            if !self.hear_next(&mut inbound).await? {
+            if !self.hear_next(&mut inbound, &trust).await? {
                 return Err(UplinkError::NoWelcome);
             }
             Ok(inbound)
         };
-        let inbound = timeout(WELCOME, begin).await.map_err(|_| UplinkError::Silent)??;
+        let inbound = timeout(WELCOME, begin).await.map_err(|_| UplinkError::NoWelcomeInTime)??;
         tracing::info!(broker = %self.broker, "connected to the broker");
-        Ok(inbound)
+        Ok((inbound, trust))
     }
 
     /// Hears the broker until the stream ends or is given up.
-    async fn attend(&self, mut inbound: Streaming<v1::BrokerMessage>) -> Result<(), UplinkError> {
+    async fn attend(
+        &self,
+        mut inbound: Streaming<v1::BrokerMessage>,
+        trust: &Trust,
+    ) -> Result<(), UplinkError> {
         loop {
             tokio::select! {
-                open = self.hear_next(&mut inbound) => {
-                    if !open? {
+                next = timeout(SILENCE, self.hear_next(&mut inbound, trust)) => {
+                    if !next.map_err(|_| UplinkError::Silent)?? {
                         return Ok(());
                     }
                 }
@@ -137,15 +155,16 @@ impl Uplink {
     async fn hear_next(
         &self,
         inbound: &mut Streaming<v1::BrokerMessage>,
+        trust: &Trust,
     ) -> Result<bool, UplinkError> {
         let Some(message) = inbound.message().await? else { return Ok(false) };
-        match convert::heard(message) {
+        match convert::heard(message, trust) {
             Ok(Some(heard)) => self.tell(Event::Heard(heard)),
             Ok(None) => {
                 tracing::debug!("the broker said what this version does not know");
             }
             // Only this message is lost; the broker sends an order again that is not answered.
-            Err(error) => tracing::error!(error = chain(&error), "the broker is not understood"),
+            Err(rejected) => rejected.log(),
         }
         Ok(true)
     }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the report, in helpers of tests too")]
 
+mod clocks;
+mod drift;
+mod partition;
 mod properties;
 mod rules;
 mod support;

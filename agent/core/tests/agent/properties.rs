@@ -122,6 +122,8 @@ impl World {
                 let welcome = Welcome {
                     orders: orders.collect(),
                     unread: vec![],
+                    whole: true,
+                    elsewhere: BTreeSet::new(),
                     served: ["orders".parse().unwrap()].into(),
                     broker_now: now.wall,
                 };

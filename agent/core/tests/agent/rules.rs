@@ -4,86 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::support::*;
 use ebbgate_agent_core::{
-    Agent, AgentState, Alarm, Cause, CredentialOrder, Done, Effect, Failure, Ordered, Outcome,
-    Record, Report, Stage, Step, Welcome,
+    Agent, AgentState, CredentialOrder, Done, Failure, Outcome, Record, Report, Stage, Step,
+    Welcome,
 };
-use ebbgate_domain::Timestamp;
-
-fn agent() -> Agent {
-    let mut agent = Agent::new(AgentState::default(), BTreeSet::from([orders()]));
-    agent.on_start(&at(0));
-    agent
-}
-
-/// An agent that has provisioned grant 1, by order 1, until second 600.
-fn provisioned() -> Agent {
-    let mut agent = agent();
-    agent.on_order(provision(1, 1, 600), false, &at(0));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
-    agent
-}
-
-/// An agent that has torn grant 1 down by order 2.
-fn torn_down() -> Agent {
-    let mut agent = provisioned();
-    agent.on_order(revoke(1, 2, 600), false, &at(10));
-    agent.on_done(grant(1), Done::Revoke(Ok(finding(&at(11)))), &at(11));
-    agent
-}
-
-/// The steps in one word each; what an outcome says, too.
-fn words(steps: &[Step]) -> Vec<String> {
-    steps
-        .iter()
-        .map(|step| match step {
-            Step::Append(Record::Clock { .. }) => "write clock".to_owned(),
-            Step::Append(Record::ProvisionIntended { .. }) => "write provision-intended".to_owned(),
-            Step::Append(Record::Provisioned { .. }) => "write provisioned".to_owned(),
-            Step::Append(Record::ProvisionFailed { .. }) => "write provision-failed".to_owned(),
-            Step::Append(Record::RevokeIntended { cause, .. }) => {
-                format!("write revoke-intended {cause:?}")
-            }
-            Step::Append(Record::TeardownFailed { .. }) => "write teardown-failed".to_owned(),
-            Step::Append(Record::TornDown { .. }) => "write torn-down".to_owned(),
-            Step::Append(Record::SeqSeen { seq, .. }) => format!("write seq {seq}"),
-            Step::Append(Record::EndRecorded { .. }) => "write end-recorded".to_owned(),
-            Step::Append(Record::Forgotten { .. }) => "write forgotten".to_owned(),
-            Step::Append(Record::Held(_)) => "write held".to_owned(),
-            Step::Begin(Effect::Provision(_)) => "provision".to_owned(),
-            Step::Begin(Effect::Revoke(_)) => "revoke".to_owned(),
-            Step::Begin(Effect::Credential { .. }) => "credential".to_owned(),
-            Step::Begin(Effect::RemoveOrphan { .. }) => "remove orphan".to_owned(),
-            Step::Report(Report::Outcome { seq, outcome, .. }) => match outcome {
-                Outcome::Provisioned => format!("tell {seq} provisioned"),
-                Outcome::ProvisionFailed(failure) => {
-                    format!("tell {seq} not provisioned: {}", failure.message)
-                }
-                Outcome::TornDown(_) => format!("tell {seq} torn down"),
-                Outcome::TeardownFailed(failure) => {
-                    format!("tell {seq} not torn down: {}", failure.message)
-                }
-                Outcome::Stale { newest } => format!("tell {seq} stale, newest {newest}"),
-            },
-            Step::Report(Report::Credential { result: Ok(user), .. }) => {
-                format!("tell user {user}")
-            }
-            Step::Report(Report::Credential { result: Err(failure), .. }) => {
-                format!("tell no credential: {}", failure.message)
-            }
-            Step::Report(Report::OrphanRemoved { .. }) => "tell orphan removed".to_owned(),
-            Step::Alarm(alarm) => format!("alarm {}", alarm.code()),
-        })
-        .collect()
-}
-
-fn welcome(orders: Vec<Ordered>, broker_now: Timestamp) -> Welcome {
-    Welcome { orders, unread: vec![], served: ["orders".parse().unwrap()].into(), broker_now }
-}
+use ebbgate_domain::{order::EndCause, verifier::Verifier};
 
 fn credential(seq: u64) -> CredentialOrder {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let verifier = format!("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==${key}:{key}");
-    CredentialOrder { grant: grant(1), seq, verifier: verifier.parse().unwrap() }
+    CredentialOrder { grant: grant(1), seq, verifier: Verifier::Scram(verifier.parse().unwrap()) }
 }
 
 #[test]
@@ -264,19 +193,6 @@ fn a_welcome_says_nothing_about_an_integration_that_is_not_served() {
 }
 
 #[test]
-fn clocks_that_disagree_alarm() {
-    let mut agent = agent();
-    assert_eq!(
-        words(&agent.on_welcome(welcome(vec![], at(100).wall), false, &at(0))),
-        ["alarm clock-skew"]
-    );
-    let jumped = reading(-3_600_000, "a", 11_000);
-    assert_eq!(words(&agent.on_tick(&jumped)), ["alarm clock-jumped", "write clock"]);
-    let text = Alarm::ClockJumped { by: jiff::SignedDuration::from_secs(-3601) }.to_string();
-    assert!(text.contains("backward by 3601.0 s"), "{text}");
-}
-
-#[test]
 fn a_restart_takes_up_what_was_begun_and_what_is_overdue() {
     let mut agent = provisioned();
     agent.on_order(provision(2, 1, 5_000), false, &at(0));
@@ -333,30 +249,6 @@ fn nobody_gets_a_credential_for_a_grant_that_is_not_there() {
 }
 
 #[test]
-fn marks_that_nobody_knows_are_removed_but_never_before_the_first_welcome() {
-    let mut agent = provisioned();
-    let marked = || vec![grant(1), grant(8), grant(9)];
-    assert!(agent.on_marked(&orders(), at(5).wall, marked()).is_empty());
-    let listed = provision(9, 1, 600);
-    agent.on_welcome(welcome(vec![provision(1, 1, 600), listed], at(5).wall), true, &at(5));
-    let steps = agent.on_marked(&orders(), at(6).wall, marked());
-    assert_eq!(words(&steps), ["remove orphan"]);
-    assert!(agent.on_marked(&orders(), at(6).wall, marked()).is_empty(), "it is under way");
-    let done = Done::Orphan { integration: orders(), result: Ok(finding(&at(7))) };
-    assert_eq!(words(&agent.on_done(grant(8), done, &at(7))), ["tell orphan removed"]);
-}
-
-#[test]
-fn what_was_verified_gone_and_is_back_is_an_orphan() {
-    let mut agent = torn_down();
-    agent.on_welcome(welcome(vec![], at(20).wall), false, &at(20));
-    let during = agent.on_marked(&orders(), at(10).wall, vec![grant(1)]);
-    assert!(during.is_empty(), "the look began before the teardown was verified");
-    let after = agent.on_marked(&orders(), at(30).wall, vec![grant(1)]);
-    assert_eq!(words(&after), ["remove orphan"]);
-}
-
-#[test]
 fn a_new_deadline_by_a_newer_order_replaces_the_old_one() {
     let mut agent = provisioned();
     let steps = agent.on_order(provision(1, 2, 900), false, &at(100));
@@ -369,7 +261,7 @@ fn a_new_deadline_by_a_newer_order_replaces_the_old_one() {
 #[test]
 fn a_record_of_a_revoke_stands_without_the_records_before_it() {
     let record =
-        Record::RevokeIntended { seq: 3, spec: spec(1, 600), cause: Cause::Ordered, at: at(5) };
+        Record::RevokeIntended { seq: 3, spec: spec(1, 600), cause: EndCause::Ordered, at: at(5) };
     let state = AgentState::fold([Record::Provisioned { grant: grant(1) }, record]);
     assert_eq!(state.get(grant(1)).unwrap().stage, Stage::RevokeIntended);
 }
@@ -392,7 +284,7 @@ fn no_record_brings_back_what_is_being_torn_down() {
     let intended =
         |seq, at| Record::ProvisionIntended { seq, spec: spec(1, 600), remaining_ms: 600_000, at };
     let revoke =
-        Record::RevokeIntended { seq: 2, spec: spec(1, 600), cause: Cause::Ordered, at: at(5) };
+        Record::RevokeIntended { seq: 2, spec: spec(1, 600), cause: EndCause::Ordered, at: at(5) };
     let mut state = AgentState::fold([intended(1, at(0)), revoke]);
     let before = state.get(grant(1)).cloned();
     state.apply(intended(3, at(6)));
@@ -401,15 +293,27 @@ fn no_record_brings_back_what_is_being_torn_down() {
 }
 
 #[test]
-fn what_the_broker_gave_to_another_agent_is_left_alone() {
-    let mut agent = agent();
-    agent.on_order(provision(1, 1, 600), false, &at(0));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
-    let moved = Welcome { served: [].into(), ..welcome(vec![], at(5).wall) };
-    assert_eq!(words(&agent.on_welcome(moved, false, &at(5))), [""; 0]);
-    let orders = "orders".parse().unwrap();
-    let steps = agent.on_marked(&orders, at(6).wall, vec![grant(1), grant(2)]);
-    assert_eq!(words(&steps), [""; 0]);
-    // Its deadline stands all the same.
-    assert!(words(&agent.on_tick(&at(601))).contains(&"revoke".to_owned()));
+fn an_end_is_told_with_its_cause_even_after_a_restart() {
+    let told = |agent: &mut Agent| {
+        let done = Done::Revoke(Ok(finding(&at(700))));
+        let steps = agent.on_done(grant(1), done, &at(700));
+        let Some(Step::Report(Report::Outcome {
+            outcome: Outcome::TornDown { cause, .. }, ..
+        })) = steps.last()
+        else {
+            panic!("{steps:?}")
+        };
+        *cause
+    };
+    let mut ordered = provisioned();
+    ordered.on_order(revoke(1, 2, 600), false, &at(10));
+    // Ordered it was, whatever passes while it is tried.
+    ordered.on_tick(&at(650));
+    assert_eq!(told(&mut ordered), Some(EndCause::Ordered));
+
+    let mut expired = provisioned();
+    expired.on_tick(&at(600));
+    let mut restarted = Agent::new(expired.state().clone(), BTreeSet::from([orders()]));
+    restarted.on_start(&at(650));
+    assert_eq!(told(&mut restarted), Some(EndCause::Deadline));
 }

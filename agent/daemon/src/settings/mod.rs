@@ -1,6 +1,8 @@
 //! `agent.yaml`: the broker, the agent's directory, and the integrations beside it.
 
+mod integration;
 mod secret;
+mod span;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +10,22 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
+use ebbgate_agent_core::{Agent, AgentState};
 use ebbgate_connector_api::Connector;
-use ebbgate_connector_postgres::{PostgresConnector, PostgresSettings};
 use ebbgate_domain::names::IntegrationName;
 use ebbgate_settings::{MapReader, Mistake, Mistakes, Node, Place, documents};
-use secrecy::SecretString;
+use jiff::SignedDuration;
 use url::Url;
 
-use crate::files::{self, FileError};
-use secret::SecretReference;
+use crate::{
+    files::{self, FileError},
+    identity::AgentDir,
+};
+use integration::Integration;
+use span::Span;
 
 /// The agent's settings.
 #[derive(Debug)]
@@ -28,16 +35,24 @@ pub(crate) struct Settings {
     pub broker: BrokerUrl,
     /// Where key, certificate and journal are.
     pub dir: PathBuf,
+    /// When targets are searched for what should not be there.
+    pub sweep: Sweep,
     integrations: Vec<Integration>,
 }
 
-/// One integration. Debug shows no secret.
-#[derive(Debug)]
-struct Integration {
-    name: IntegrationName,
-    place: Place,
-    url: String,
-    password: Option<SecretString>,
+/// When targets are searched for what should not be there, and how long that may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sweep {
+    /// From one look to the next.
+    pub every: Duration,
+    /// How long a mark that nobody knows stays at least.
+    pub orphan_age: Duration,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(600), orphan_age: Duration::from_secs(60) }
+    }
 }
 
 /// The connectors by their integrations' names.
@@ -127,15 +142,18 @@ impl Settings {
     /// # Errors
     /// An integration's settings make no sense to its connector.
     pub(crate) fn connectors(&self) -> Result<Connectors, SettingsError> {
+        // Whom a server serves is told by the broker's authority: one broker, one installation.
+        let installation = AgentDir::new(&self.dir).installation();
         let mut connectors = Connectors::new();
         let mut mistakes = Mistakes::of(&self.file);
-        for Integration { name, place, url, password } in &self.integrations {
-            let settings = PostgresSettings::new(name.clone(), url.clone(), password.clone());
-            match PostgresConnector::new(settings) {
+        for integration in &self.integrations {
+            let name = &integration.name;
+            let owner = installation.as_ref().map(|installation| format!("{installation}/{name}"));
+            match integration.connector(owner) {
                 Ok(connector) => {
-                    connectors.insert(name.clone(), Arc::new(connector));
+                    connectors.insert(name.clone(), connector);
                 }
-                Err(error) => mistakes.add(*place, error.chain()),
+                Err(error) => mistakes.add(integration.place, error.chain()),
             }
         }
         if mistakes.is_empty() {
@@ -143,6 +161,20 @@ impl Settings {
         }
         Err(SettingsError::Mistakes(mistakes.into_vec()))
     }
+
+    /// The agent that holds what `state` tells, and treats it as these settings say.
+    pub(crate) fn agent(&self, state: AgentState) -> Agent {
+        let names = self.integrations.iter().map(|integration| integration.name.clone()).collect();
+        let agent = Agent::new(state, names).with_orphan_age(signed(self.sweep.orphan_age));
+        self.integrations.iter().fold(agent, |agent, integration| match integration.grace {
+            Some(grace) => agent.with_grace(integration.name.clone(), signed(grace)),
+            None => agent,
+        })
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 fn read(file: &Path, node: Node, mistakes: &mut Mistakes) -> Option<Settings> {
@@ -150,11 +182,12 @@ fn read(file: &Path, node: Node, mistakes: &mut Mistakes) -> Option<Settings> {
     let mut map = node.map(mistakes)?;
     let broker = map.required("broker");
     let dir = map.required::<PathBuf>("dir");
+    let sweep = sweep(&mut map);
     let mut names = BTreeSet::new();
     let mut integrations = Vec::new();
     for item in map.need("integrations").map_or_else(Vec::new, Node::list) {
         let place = item.place;
-        let Some(integration) = integration(beside, item, map.mistakes) else { continue };
+        let Some(integration) = Integration::read(beside, item, map.mistakes) else { continue };
         if !names.insert(integration.name.clone()) {
             let twice = format!("the integration '{}' is there twice", integration.name);
             map.mistakes.add(place, twice);
@@ -162,41 +195,28 @@ fn read(file: &Path, node: Node, mistakes: &mut Mistakes) -> Option<Settings> {
         integrations.push(integration);
     }
     map.finish();
-    Some(Settings { file: file.to_owned(), broker: broker?, dir: beside.join(dir?), integrations })
+    let (file, dir) = (file.to_owned(), beside.join(dir?));
+    Some(Settings { file, broker: broker?, dir, sweep, integrations })
 }
 
-fn integration(beside: &Path, node: Node, mistakes: &mut Mistakes) -> Option<Integration> {
-    let mut map = node.map(mistakes)?;
-    let name = map.required("name");
-    let kind = map.required::<Kind>("kind");
-    let url = map.need("url");
-    let place = url.as_ref().map(|node| node.place);
-    let url = url.and_then(|node| node.parse(map.mistakes));
-    let password = password(beside, &mut map);
+fn sweep(map: &mut MapReader<'_>) -> Sweep {
+    let usual = Sweep::default();
+    let Some(mut map) = map.take("sweep").and_then(|node| node.map(map.mistakes)) else {
+        return usual;
+    };
+    let every = map.take("every");
+    let place = every.as_ref().map(|node| node.place);
+    let every = every.and_then(|node| node.parse::<Span>(map.mistakes));
+    if let (Some(Span(every)), Some(place)) = (every, place)
+        && every.is_zero()
+    {
+        map.mistakes.add(place, "targets cannot be searched all the time: at least 1s");
+    }
+    let orphan_age = map.optional::<Span>("orphan_age");
     map.finish();
-    kind?;
-    Some(Integration { name: name?, place: place?, url: url?, password })
-}
-
-fn password(beside: &Path, map: &mut MapReader<'_>) -> Option<SecretString> {
-    let node = map.take("password")?;
-    let reference: SecretReference = node.parse(map.mistakes)?;
-    reference.resolve(beside).map_err(|error| map.mistakes.add(node.place, error)).ok()
-}
-
-/// What an agent can run.
-struct Kind;
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "postgres" => Ok(Self),
-            other => {
-                Err(format!("'{other}' is no kind of integration that an agent runs: use postgres"))
-            }
-        }
+    Sweep {
+        every: every.map_or(usual.every, |Span(every)| every),
+        orphan_age: orphan_age.map_or(usual.orphan_age, |Span(age)| age),
     }
 }
 
@@ -242,7 +262,7 @@ integrations:
             "broker: http://127.0.0.1:7400
 dirr: x
 integrations:
-  - {name: Orders, kind: mysql, url: [a]}
+  - {name: Orders, kind: oracle, url: [a]}
   - {kind: postgres, url: postgres://ebb@db, password: sesame, colour: red}
   - nonsense
 ",
@@ -253,8 +273,8 @@ integrations:
             "agent.yaml:1:9: the broker's address must be https://HOST:PORT: it does not begin with https://",
             "agent.yaml:2:1: unknown key 'dirr': did you mean 'dir'?",
             "agent.yaml:4:12: 'Orders' is not a",
-            "agent.yaml:4:26: 'mysql' is no kind of integration that an agent runs: use postgres",
-            "agent.yaml:4:38: expected a single value, found a list",
+            "agent.yaml:4:26: 'oracle' is no kind of integration that an agent runs: use postgres or mysql",
+            "agent.yaml:4:39: expected a single value, found a list",
             "agent.yaml:5:5: the key 'name' is missing",
             "agent.yaml:5:56: a password does not belong here in plain text",
             "agent.yaml:5:64: unknown key 'colour'",

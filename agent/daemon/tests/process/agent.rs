@@ -23,6 +23,8 @@ use crate::{broker::Broker, support::eventually};
 pub(crate) struct Agent {
     home: TempDir,
     pub(crate) server: PrivateServer,
+    url: String,
+    broker_url: String,
     child: Option<Child>,
     log: Arc<Mutex<String>>,
 }
@@ -36,15 +38,25 @@ impl Agent {
         fs::write(&password, server.password()).unwrap();
         let url =
             format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port());
-        let settings = format!(
-            "broker: {}\ndir: state\nintegrations:\n  - {{name: orders, kind: postgres, url: '{url}', password: file:orders.password}}\n",
-            broker.url()
-        );
-        fs::write(home.path().join("agent.yaml"), settings).unwrap();
-        let agent = Self { home, server, child: None, log: Arc::default() };
+        let broker_url = broker.url();
+        let agent = Self { home, server, url, broker_url, child: None, log: Arc::default() };
+        agent.set("", "sweep: {orphan_age: 0s}");
         let enrolled = agent.enroll(&broker.url(), &broker.token(), &[]);
         assert!(enrolled.status.success(), "{enrolled:?}");
         agent
+    }
+
+    /// Writes its settings, with more for the integration and for the whole.
+    pub(crate) fn set(&self, integration: &str, whole: &str) {
+        let settings = format!(
+            "broker: {}\ndir: state\n{whole}\nintegrations:\n  - {{name: orders, kind: postgres, url: '{}', password: file:orders.password{integration}}}\n",
+            self.broker_url, self.url
+        );
+        fs::write(self.config(), settings).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("agent.yaml")
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -82,7 +94,7 @@ impl Agent {
         assert!(self.child.is_none(), "it runs already");
         let mut child = command
             .args(["run", "--config"])
-            .arg(self.home.path().join("agent.yaml"))
+            .arg(self.config())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -123,10 +135,15 @@ impl Agent {
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}\n{}", self.log());
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
     /// Asks it to stop.
     pub(crate) async fn stop(&mut self) -> ExitStatus {
-        let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
-        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         self.ends().await
     }
 

@@ -4,19 +4,21 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use ebbgate_domain::ids::AgentId;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use ebbgate_domain::{Timestamp, ids::AgentId};
 use ebbgate_proto::v1::{
     self,
     agent_message::Message as Said,
     agent_service_server::{AgentService, AgentServiceServer},
     broker_message::Message as Told,
 };
+use prost::Message as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair,
@@ -43,6 +45,7 @@ pub(crate) struct Broker {
 
 /// What the service needs.
 struct Office {
+    myself: Weak<Self>,
     authority: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
     /// How long agents' certificates live.
@@ -52,6 +55,17 @@ struct Office {
     enrolled: AtomicUsize,
     renewed: AtomicUsize,
     streams: mpsc::UnboundedSender<Stream>,
+    /// What it signs orders with.
+    order_key: Mutex<Ed25519KeyPair>,
+    /// Whether it answers heartbeats.
+    answers: AtomicBool,
+    /// How far its clock is ahead, in milliseconds.
+    ahead_ms: AtomicI64,
+}
+
+/// The agent's id: every agent of these brokers has it.
+pub(crate) fn agent_id() -> AgentId {
+    AgentId::new(Timestamp::UNIX_EPOCH, [1; 10])
 }
 
 /// One stream of the agent, after its Hello.
@@ -59,6 +73,7 @@ pub(crate) struct Stream {
     pub(crate) hello: v1::Hello,
     /// The agent's certificate in DER.
     pub(crate) certificate: Vec<u8>,
+    office: Arc<Office>,
     said: mpsc::UnboundedReceiver<v1::AgentMessage>,
     tell: mpsc::UnboundedSender<Result<v1::BrokerMessage, Status>>,
 }
@@ -70,7 +85,8 @@ impl Broker {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         let authority = params.self_signed(&key).unwrap();
         let (streams, receiver) = mpsc::unbounded_channel();
-        let office = Arc::new(Office {
+        let office = Arc::new_cyclic(|myself| Office {
+            myself: myself.clone(),
             authority,
             issuer: Issuer::new(params, key),
             life: Mutex::new(Duration::from_secs(24 * 3_600)),
@@ -78,6 +94,9 @@ impl Broker {
             enrolled: AtomicUsize::new(0),
             renewed: AtomicUsize::new(0),
             streams,
+            order_key: Mutex::new(Ed25519KeyPair::generate().unwrap()),
+            answers: AtomicBool::new(true),
+            ahead_ms: AtomicI64::new(0),
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut broker = Self { address, office, streams: receiver, runtime: None };
@@ -108,6 +127,20 @@ impl Broker {
 
     pub(crate) fn renewed(&self) -> usize {
         self.office.renewed.load(Ordering::SeqCst)
+    }
+
+    /// From now on it signs with another key.
+    pub(crate) fn change_order_key(&self) {
+        *self.office.order_key.lock().unwrap() = Ed25519KeyPair::generate().unwrap();
+    }
+
+    /// Whether it answers heartbeats. One that does not is heard of no more.
+    pub(crate) fn answer(&self, answers: bool) {
+        self.office.answers.store(answers, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock_is_ahead(&self, seconds: i64) {
+        self.office.ahead_ms.store(seconds * 1_000, Ordering::SeqCst);
     }
 
     /// Is gone at once, with all its connections.
@@ -151,11 +184,21 @@ impl Broker {
 
     /// The agent's next stream, welcomed with these orders.
     pub(crate) async fn welcome(&mut self, orders: Vec<v1::Order>) -> Stream {
+        self.welcome_with(orders, vec![]).await
+    }
+
+    /// The same, with grants that another agent holds.
+    pub(crate) async fn welcome_with(
+        &mut self,
+        orders: Vec<v1::Order>,
+        elsewhere: Vec<String>,
+    ) -> Stream {
         let stream = self.stream().await;
         stream.tell(Told::Welcome(v1::Welcome {
-            now_ms: now().as_millisecond(),
-            orders,
+            now_ms: self.office.now_ms(),
+            orders: orders.iter().map(|order| self.office.signed(order)).collect(),
             integrations: vec!["orders".to_owned()],
+            elsewhere,
         }));
         stream
     }
@@ -173,7 +216,17 @@ impl Stream {
     }
 
     pub(crate) fn order(&self, order: v1::Order) {
-        self.tell(Told::Order(order));
+        self.tell(Told::Order(self.signed(&order)));
+    }
+
+    /// An order as the broker sends it.
+    pub(crate) fn signed(&self, order: &v1::Order) -> v1::Signed {
+        self.office.signed(order)
+    }
+
+    pub(crate) fn credential_order(&self, order: &v1::CredentialOrder) {
+        let signed = self.office.sign("CredentialOrder", order.encode_to_vec());
+        self.tell(Told::CredentialOrder(signed));
     }
 
     pub(crate) fn recorded(&self, grant: &Grant, seq: u64) {
@@ -185,10 +238,31 @@ impl Stream {
     }
 
     /// What the agent says next; none where it has hung up.
-    pub(crate) async fn hear(&mut self) -> Option<Said> {
+    pub(crate) async fn hear_all(&mut self) -> Option<Said> {
         let said =
             tokio::time::timeout(PATIENCE, self.said.recv()).await.expect("the agent says nothing");
         said.map(|message| message.message.unwrap())
+    }
+
+    /// What it says next, but for heartbeats and looks at its targets.
+    pub(crate) async fn hear(&mut self) -> Option<Said> {
+        loop {
+            match self.hear_all().await {
+                Some(Said::Heartbeat(_) | Said::SweepReport(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Its next look at a target.
+    pub(crate) async fn swept(&mut self) -> v1::SweepReport {
+        loop {
+            match self.hear_all().await.expect("the agent has hung up") {
+                Said::SweepReport(report) => return report,
+                Said::Outcome(_) | Said::OrphanRemoved(_) | Said::Heartbeat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// The next outcome: of which grant, under which number, and what.
@@ -216,9 +290,40 @@ impl Stream {
         let v1::outcome::Result::TornDown(finding) = result else { panic!("{result:?}") };
         finding
     }
+
+    /// Why a grant was torn down, which is told next.
+    pub(crate) async fn ended(&mut self, grant: &Grant) -> v1::EndCause {
+        match self.hear().await.expect("the agent has hung up") {
+            Said::Outcome(outcome) => {
+                assert_eq!(outcome.grant_id, grant.id.to_string());
+                let torn_down = matches!(outcome.result, Some(v1::outcome::Result::TornDown(_)));
+                assert!(torn_down, "{outcome:?}");
+                outcome.cause()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 impl Office {
+    fn now_ms(&self) -> i64 {
+        now().as_millisecond() + self.ahead_ms.load(Ordering::SeqCst)
+    }
+
+    fn order_keys(&self) -> Vec<Vec<u8>> {
+        vec![self.order_key.lock().unwrap().public_key().as_ref().to_vec()]
+    }
+
+    fn sign(&self, kind: &str, payload: Vec<u8>) -> v1::Signed {
+        let message = [format!("ebbgate.agent.v1.{kind}\0").as_bytes(), &payload].concat();
+        let signature = self.order_key.lock().unwrap().sign(&message).as_ref().to_vec();
+        v1::Signed { payload, signature }
+    }
+
+    fn signed(&self, order: &v1::Order) -> v1::Signed {
+        self.sign("Order", order.encode_to_vec())
+    }
+
     fn tls(&self) -> ServerTlsConfig {
         let key = KeyPair::generate().unwrap();
         let mut params =
@@ -232,7 +337,7 @@ impl Office {
             .client_auth_optional(true)
     }
 
-    fn sign(&self, request: &[u8]) -> String {
+    fn certify(&self, request: &[u8]) -> String {
         let request = CertificateSigningRequestDer::from(request.to_vec());
         let mut request = CertificateSigningRequestParams::from_der(&request).unwrap();
         let now = time::OffsetDateTime::from_unix_timestamp(now().as_second()).unwrap();
@@ -263,10 +368,11 @@ impl AgentService for Office {
         }
         self.enrolled.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(v1::EnrollResponse {
-            agent_id: AgentId::new(now(), [1; 10]).to_string(),
+            agent_id: agent_id().to_string(),
             agent_name: "db-eu".to_owned(),
-            certificate: self.sign(&request.signing_request),
+            certificate: self.certify(&request.signing_request),
             authority: self.authority.pem(),
+            order_keys: self.order_keys(),
         }))
     }
 
@@ -277,8 +383,9 @@ impl AgentService for Office {
         certificate(&request)?;
         self.renewed.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(v1::RenewCertificateResponse {
-            certificate: self.sign(&request.into_inner().signing_request),
+            certificate: self.certify(&request.into_inner().signing_request),
             authority: self.authority.pem(),
+            order_keys: self.order_keys(),
         }))
     }
 
@@ -296,14 +403,23 @@ impl AgentService for Office {
         };
         let (tell, told) = mpsc::unbounded_channel();
         let (sender, said) = mpsc::unbounded_channel();
+        let office = self.myself.upgrade().unwrap();
+        let (clock, answers) = (Arc::clone(&office), tell.clone());
         tokio::spawn(async move {
             while let Ok(Some(message)) = inbound.message().await {
+                if matches!(message.message, Some(Said::Heartbeat(_)))
+                    && clock.answers.load(Ordering::SeqCst)
+                {
+                    let answer = v1::HeartbeatAnswer { now_ms: clock.now_ms() };
+                    let message = Some(Told::HeartbeatAnswer(answer));
+                    drop(answers.send(Ok(v1::BrokerMessage { message })));
+                }
                 if sender.send(message).is_err() {
                     return;
                 }
             }
         });
-        drop(self.streams.send(Stream { hello, certificate, said, tell }));
+        drop(self.streams.send(Stream { hello, certificate, office, said, tell }));
         Ok(Response::new(UnboundedReceiverStream::new(told)))
     }
 }

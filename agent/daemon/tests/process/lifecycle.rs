@@ -1,19 +1,25 @@
 //! A grant's life on a real server: given, used, ended, with the broker there or gone.
 
-use ebbgate_proto::v1::{self, agent_message::Message as Said, broker_message::Message as Told};
+use ebbgate_proto::v1::{self, agent_message::Message as Said};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     agent::Agent,
-    broker::{Broker, Stream},
+    broker::{Broker, Stream, agent_id},
     support::{Grant, eventually},
 };
 
 /// Registers a password for the grant and gives the account's name.
-async fn credential(stream: &mut Stream, grant: &Grant, seq: u64, password: &str) -> String {
+pub(crate) async fn credential(
+    stream: &mut Stream,
+    grant: &Grant,
+    seq: u64,
+    password: &str,
+) -> String {
     let scram_verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
-    let grant_id = grant.id.to_string();
-    stream.tell(Told::CredentialOrder(v1::CredentialOrder { seq, grant_id, scram_verifier }));
+    let verifier = Some(v1::credential_order::Verifier::ScramVerifier(scram_verifier));
+    let (grant_id, agent_id) = (grant.id.to_string(), agent_id().to_string());
+    stream.credential_order(&v1::CredentialOrder { seq, grant_id, verifier, agent_id });
     let Some(Said::CredentialOutcome(outcome)) = stream.hear().await else { panic!("no answer") };
     match outcome.result.unwrap() {
         v1::credential_outcome::Result::User(user) => user,

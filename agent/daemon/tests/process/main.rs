@@ -15,3 +15,5 @@ mod journal;
 mod lifecycle;
 mod settings;
 mod support;
+mod trust;
+mod watch;

@@ -10,6 +10,8 @@ use ebbgate_proto::v1;
 use ebbgate_testkit_postgres::PrivateServer;
 use sqlx::{Connection as _, PgConnection};
 
+use crate::broker::agent_id;
+
 /// How long a condition may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -73,7 +75,9 @@ impl Grant {
                 flow: "data-shop".to_owned(),
                 ticket: None,
                 deadline_ms: self.deadline.as_millisecond(),
+                rights: vec![],
             }),
+            agent_id: agent_id().to_string(),
         }
     }
 
