@@ -309,9 +309,15 @@ pub(crate) enum Admin {
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(Audit),
-    /// Admit and list agents
+    /// Admit, list and take out agents
     #[command(subcommand)]
     Agents(Agents),
+    /// Show what the last look at each target found that should not be so
+    #[command(after_help = "Example:\n  ebb admin drift")]
+    Drift,
+    /// See what runs now under which grant, and end it
+    #[command(subcommand)]
+    Sessions(Sessions),
     /// End other people's access
     #[command(subcommand)]
     Grants(AdminGrants),
@@ -352,12 +358,60 @@ pub(crate) enum Agents {
     /// List the agents
     #[command(after_help = "Example:\n  ebb admin agents list")]
     List,
+    /// Take an agent out at once: its certificate opens nothing any more
+    Revoke(RevokeAgent),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Grants that it held go to other agents of the same integrations, where there are any. To let it back \
+in, make a token and enrol it again.
+
+Example:
+  ebb admin agents revoke db-eu --comment \"its host was stolen\"")]
+pub(crate) struct RevokeAgent {
+    /// The agent's name or id
+    #[arg(value_name = "NAME")]
+    pub(crate) agent: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// List the live sessions
+    List(ListSessions),
+    /// End one session; its grant stays
+    End(EndSession),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ebb admin sessions list --integration orders")]
+pub(crate) struct ListSessions {
+    /// Only those on this integration
+    #[arg(long, value_name = "NAME")]
+    pub(crate) integration: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ebb admin sessions end grt_0192ab34/4711 --comment \"holds locks\""
+)]
+pub(crate) struct EndSession {
+    /// The session as the list shows it; the beginning of the grant's id will do
+    #[arg(value_name = "GRANT/ID")]
+    pub(crate) session: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: String,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   ebb admin agents token db-eu > token
+  ebb admin agents token db-eu --integration orders --integration billing > token
   ebb admin agents token db-eu --valid-for 1h --output json")]
 pub(crate) struct AgentToken {
     /// The agent's name, as in `at: agent/NAME` in the broker's settings
@@ -366,6 +420,9 @@ pub(crate) struct AgentToken {
     /// For how long it can be used; else as long as the broker says
     #[arg(long, value_name = "DURATION")]
     pub(crate) valid_for: Option<AccessDuration>,
+    /// The agent may serve this integration; may be repeated. Else all that the settings give it
+    #[arg(long = "integration", value_name = "NAME")]
+    pub(crate) integrations: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

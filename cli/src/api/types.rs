@@ -288,7 +288,17 @@ fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, 
 pub(crate) struct Agent {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) connected: bool,
+    /// connected, draining, away or revoked.
+    pub(crate) state: String,
+    /// How far its clock is ahead of the broker's, in milliseconds.
+    #[serde(default)]
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// ok, alarm or refused.
+    #[serde(default)]
+    pub(crate) clock: Option<String>,
+    /// How many grants it holds.
+    #[serde(default)]
+    pub(crate) held: Option<u64>,
     #[serde(default)]
     pub(crate) last_seen: Option<Timestamp>,
     #[serde(default)]
@@ -297,6 +307,62 @@ pub(crate) struct Agent {
     pub(crate) version: Option<String>,
     #[serde(default)]
     pub(crate) integrations: Vec<String>,
+}
+
+/// What the last look at one integration's target found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Drift {
+    pub(crate) integration: String,
+    pub(crate) at: Timestamp,
+    pub(crate) by: String,
+    pub(crate) marked: u64,
+    #[serde(default)]
+    pub(crate) orphans: Vec<String>,
+    #[serde(default)]
+    pub(crate) missing: Vec<String>,
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+}
+
+/// The live sessions, and the integrations that could not be asked.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LiveSessions {
+    pub(crate) items: Vec<Session>,
+    #[serde(default)]
+    pub(crate) unavailable: Vec<Unavailable>,
+}
+
+/// One live session under a grant.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) grant_id: String,
+    pub(crate) principal: String,
+    pub(crate) resource: String,
+    pub(crate) integration: String,
+    pub(crate) permission: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) state_since: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) client: Option<String>,
+    #[serde(default)]
+    pub(crate) application: Option<String>,
+}
+
+/// An integration that could not be asked for its sessions.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Unavailable {
+    pub(crate) integration: String,
+    pub(crate) reason: String,
+}
+
+/// What became of ending a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionEnd {
+    /// Whether it was there.
+    pub(crate) found: bool,
 }
 
 /// A token with which one agent may enrol once.

@@ -1,20 +1,19 @@
-//! `ebb admin`: the audit log, agents, and ending other people's access.
+//! `ebb admin`: the audit log, and ending other people's access.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::{Context, grants};
+use super::{Context, fleet, grants, sessions};
 use crate::{
-    api::{Agent, AgentToken, ApiError, AuditRecord, Client, Grant, Page, Verification},
-    args::{self, Admin, AdminGrants, Agents, Audit},
+    api::{ApiError, AuditRecord, Client, Grant, Page, Verification},
+    args::{self, Admin, AdminGrants, Audit, Sessions},
     clock,
     exit::Exit,
     lookup,
     output::{self, Cell, Format, Sheet, Tone},
-    text::{clock, moment, printable},
+    text::{moment, printable},
 };
 
 /// How often new audit records are looked for.
@@ -27,12 +26,10 @@ pub(super) async fn run(context: &Context, command: Admin) -> Result<Exit> {
     match command {
         Admin::Audit(Audit::Tail(args)) => tail(context, &client, &args).await,
         Admin::Audit(Audit::Verify) => verify(context, &client).await,
-        Admin::Agents(Agents::Token(args)) => agent_token(context, &client, &args).await,
-        Admin::Agents(Agents::List) => {
-            let agents: Vec<Agent> = client.list("/agents", &[]).await?;
-            context.output.show_list(&agents, "no agent has enrolled yet", agent_table)?;
-            Ok(Exit::DONE)
-        }
+        Admin::Agents(command) => fleet::agents(context, &client, command).await,
+        Admin::Drift => fleet::drift(context, &client).await,
+        Admin::Sessions(Sessions::List(args)) => sessions::list(context, &client, &args).await,
+        Admin::Sessions(Sessions::End(args)) => sessions::end(context, &client, &args).await,
         Admin::Grants(AdminGrants::Revoke(args)) => revoke(context, &client, &args).await,
     }
 }
@@ -158,47 +155,6 @@ async fn verify(context: &Context, client: &Client) -> Result<Exit> {
         "the audit log was changed: keep the store as it is and compare it with an export",
     );
     Ok(Exit::ERROR)
-}
-
-async fn agent_token(context: &Context, client: &Client, args: &args::AgentToken) -> Result<Exit> {
-    let mut body = json!({ "agent": args.name });
-    if let Some(valid_for) = args.valid_for {
-        body["valid_for"] = valid_for.to_string().into();
-    }
-    let made: AgentToken = client.post("/agents/tokens", &body).await?;
-    match context.output.format {
-        // Alone, so that it can be sent straight into a file.
-        Format::Table => output::print(&format!("{}\n", made.token.expose_secret()))?,
-        _ => context.output.show(&made, |_| Sheet::fields())?,
-    }
-    output::note(&format!(
-        "for agent {} once, until {}: ebbgate-agent enroll --broker {} --token TOKEN --dir DIR",
-        made.agent,
-        clock(made.expires_at, clock::now()),
-        client.broker(),
-    ));
-    Ok(Exit::DONE)
-}
-
-fn agent_table(agents: &[Agent]) -> Sheet {
-    let now = clock::now();
-    let time = |at: Option<jiff::Timestamp>| at.map(|at| moment(at, now)).unwrap_or_default();
-    Sheet::list(
-        ["NAME", "CONNECTED", "LAST SEEN", "CERTIFICATE ENDS", "VERSION", "INTEGRATIONS", "ID"],
-        agents.iter().map(|agent| {
-            let (text, tone) =
-                if agent.connected { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
-            [
-                agent.name.as_str().into(),
-                Cell::toned(text, tone),
-                time(agent.last_seen).into(),
-                time(agent.certificate_expires_at).into(),
-                agent.version.as_deref().unwrap_or_default().into(),
-                agent.integrations.join(", ").into(),
-                agent.id.as_str().into(),
-            ]
-        }),
-    )
 }
 
 async fn revoke(context: &Context, client: &Client, args: &args::Revoke) -> Result<Exit> {

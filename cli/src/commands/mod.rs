@@ -6,12 +6,14 @@ mod aws_configure;
 mod completions;
 mod creds;
 mod db;
+mod fleet;
 mod grants;
 mod login;
 mod request;
 mod requests;
 mod resources;
 mod review;
+mod sessions;
 
 use anyhow::{Context as _, Result};
 

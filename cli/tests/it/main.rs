@@ -6,6 +6,7 @@ mod aws_configure;
 mod creds;
 mod db;
 mod exit_codes;
+mod fleet;
 mod harness;
 mod login;
 mod request;
