@@ -13,7 +13,7 @@ use crate::{
     api::Api,
     broker::CRASH_AT,
     places,
-    process::{Launch, Program},
+    process::{Launch, Output, Program},
     secrets::HandedOut,
     waiting::eventually,
 };
@@ -23,13 +23,50 @@ use crate::{
 pub struct Agent {
     name: String,
     folder: PathBuf,
+    movable_clock: bool,
     process: Option<Program>,
+}
+
+/// One entry of an agent's `integrations`.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The integration's name.
+    pub name: String,
+    /// `postgres` or `mysql`.
+    pub kind: &'static str,
+    /// The server's port on 127.0.0.1.
+    pub port: u16,
+    /// The connector's account.
+    pub user: &'static str,
+    /// Its password.
+    pub password: String,
+    /// What else is said of it, in YAML's flow style: `, partition: …`, or nothing.
+    pub more: String,
 }
 
 impl Agent {
     /// Makes an agent whose settings are in `folder/agent.yaml`.
     pub fn new(name: &str, folder: PathBuf) -> Self {
-        Self { name: name.to_owned(), folder, process: None }
+        Self { name: name.to_owned(), folder, movable_clock: false, process: None }
+    }
+
+    /// Lets its clock be moved: it runs with libfaketime.
+    #[must_use]
+    pub fn with_movable_clock(mut self) -> Self {
+        self.movable_clock = true;
+        self
+    }
+
+    /// Puts its wall clock `seconds` ahead of the machine's, or behind; running or not. Its boot
+    /// clock goes on as it was, as when an administrator or NTP sets the time.
+    ///
+    /// # Errors
+    /// When the file that says so can't be written.
+    pub fn set_clock_ahead(&self, seconds: i64) -> Result<()> {
+        let path = self.folder.join("clock");
+        let new = path.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n")).context("write the agent's clock")?;
+        fs::rename(&new, &path).context("put the agent's clock in place")
     }
 
     /// Its name, as in `at: agent/NAME`.
@@ -70,14 +107,18 @@ impl Agent {
         let made = admin.post("agents/tokens", json!({ "agent": self.name })).await?.status(201)?;
         let token = made["token"].as_str().context("an enrolment token")?;
         handed_out.note(format!("{}'s enrolment token", self.name), token);
-        self.program()?
-            .args(["enroll", "--broker", broker, "--token", token, "--dir"])
-            .arg(self.dir())
-            .output("")
-            .await?
-            .success()
-            .context("enrol the agent")?;
+        self.enroll_with(broker, token).await?.success().context("enrol the agent")?;
         Ok(())
+    }
+
+    /// Enrols it with that token, and gives what the program said.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub async fn enroll_with(&self, broker: &str, token: &str) -> Result<Output> {
+        let launch = self.program()?;
+        let launch = launch.args(["enroll", "--broker", broker, "--token", token, "--dir"]);
+        launch.arg(self.dir()).output("").await
     }
 
     /// Starts it. It needs no broker for that.
@@ -101,6 +142,14 @@ impl Agent {
         let mut launch = self.program()?.args(["run", "--config"]).arg(self.settings());
         for (name, value) in environment {
             launch = launch.env(name, value);
+        }
+        if self.movable_clock {
+            launch = launch
+                .env("LD_PRELOAD", places::faketime()?)
+                .env("FAKETIME_TIMESTAMP_FILE", self.folder.join("clock"))
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .env("DONT_FAKE_MONOTONIC", "1");
         }
         self.process = Some(launch.start("the agent", &self.log())?);
         Ok(())
@@ -134,6 +183,31 @@ impl Agent {
         Ok(())
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it doesn't run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the agent isn't running")?.signal(signal)
+    }
+
+    /// Has it take no new grants.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub async fn drain(&self) -> Result<()> {
+        let said = self.program()?.args(["drain", "--dir"]).arg(self.dir()).output("").await?;
+        said.success().map(drop)
+    }
+
+    /// What `ebbgate-agent check` says of its integrations.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub async fn check(&self) -> Result<Output> {
+        self.program()?.args(["check", "--config"]).arg(self.settings()).output("").await
+    }
+
     /// Kills it, as a power cut would.
     ///
     /// # Errors
@@ -165,23 +239,25 @@ impl Agent {
         serde_json::from_str(&said).with_context(|| format!("read the agent's status {said}"))
     }
 
-    /// Writes its settings and the passwords that they refer to.
+    /// Writes its settings and the passwords that they refer to; `more` is added as it is.
     ///
     /// # Errors
     /// When a file can't be written.
-    pub fn write_settings(
-        &self,
-        broker: &str,
-        databases: &[(&str, u16, &str, &str)],
-    ) -> Result<()> {
+    pub fn write_settings(&self, broker: &str, served: &[Served], more: &str) -> Result<()> {
         fs::create_dir_all(&self.folder).context("make the agent's folder")?;
-        let mut text = format!("broker: {broker}\ndir: {}\nintegrations:\n", self.dir().display());
-        for (integration, port, user, password) in databases {
-            let file = self.folder.join(format!("{integration}.password"));
+        if self.movable_clock {
+            self.set_clock_ahead(0)?;
+        }
+        let mut text =
+            format!("broker: {broker}\ndir: {}\n{more}\nintegrations:\n", self.dir().display());
+        for Served { name, kind, port, user, password, more } in served {
+            let file = self.folder.join(format!("{name}.password"));
             write_private(&file, password)?;
+            let database = if *kind == "postgres" { "postgres" } else { "" };
             text += &format!(
-                "  - {{name: {integration}, kind: postgres, \
-                 url: 'postgres://{user}@127.0.0.1:{port}/postgres', password: 'file:{}'}}\n",
+                "  - {{name: {name}, kind: {kind}, \
+                 url: '{kind}://{user}@127.0.0.1:{port}/{database}', \
+                 password: 'file:{}'{more}}}\n",
                 file.display()
             );
         }

@@ -1,8 +1,8 @@
 //! The end-to-end harness: a whole small world — PostgreSQL, AWS's wire protocols, broker, agent and
 //! people with their tools — started from the built programs on free ports and gone afterwards.
 //!
-//! It is black box: it launches programs, speaks HTTP and SQL and reads files, and imports nothing
-//! of the product. The end-to-end tests, the demo and the benchmark all stand on it.
+//! It is black box: it launches programs, speaks HTTP, gRPC and SQL and reads files, and imports
+//! nothing of the product but the agents' protocol. The end-to-end tests, the demo and the benchmark all stand on it.
 
 pub mod agent;
 pub mod api;
@@ -11,6 +11,7 @@ pub mod broker;
 pub mod clock;
 pub mod ebb;
 pub mod fake_aws;
+pub mod link;
 pub mod localstack;
 pub mod network;
 pub mod people;
@@ -20,9 +21,10 @@ pub mod process;
 pub mod secrets;
 pub mod settings;
 pub mod waiting;
+pub mod wire;
 pub mod world;
 
-pub use anyhow::{Context, Result, bail, ensure};
+pub use anyhow::{Context, Result, anyhow, bail, ensure};
 pub use people::Person;
 pub use serde_json::{Value, json};
 pub use waiting::eventually;

@@ -16,6 +16,9 @@ pub const AWS_CLI: &str = "EBBGATE_AWS_CLI";
 /// The Python that has LocalStack installed.
 pub const LOCALSTACK_PYTHON: &str = "EBBGATE_LOCALSTACK_PYTHON";
 
+/// The library that moves one program's clock.
+pub const FAKETIME: &str = "EBBGATE_FAKETIME";
+
 /// One of the workspace's programs, found beside the running one.
 ///
 /// # Errors
@@ -55,6 +58,17 @@ pub fn aws_cli() -> Result<PathBuf> {
 pub fn localstack_python() -> Result<PathBuf> {
     let Some(set) = env::var_os(LOCALSTACK_PYTHON) else {
         bail!("find LocalStack: `cargo xtask test` installs it, or set {LOCALSTACK_PYTHON}")
+    };
+    Ok(PathBuf::from(set))
+}
+
+/// The library that moves one program's clock.
+///
+/// # Errors
+/// When nothing says where it is.
+pub fn faketime() -> Result<PathBuf> {
+    let Some(set) = env::var_os(FAKETIME) else {
+        bail!("find libfaketime: `cargo xtask test` installs it, or set {FAKETIME}")
     };
     Ok(PathBuf::from(set))
 }

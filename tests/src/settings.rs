@@ -10,11 +10,13 @@ use crate::{
     secrets::token_hash,
 };
 
-/// One PostgreSQL server as the broker knows it.
+/// One database server as the broker knows it.
 #[derive(Debug, Clone)]
 pub struct DatabaseIntegration {
     /// The integration's name.
     pub name: String,
+    /// `postgres` or `mysql`.
+    pub kind: &'static str,
     /// The database on it that people may ask for.
     pub database: String,
     /// The server's port on 127.0.0.1.
@@ -25,7 +27,7 @@ pub struct DatabaseIntegration {
 pub fn ebbgate(
     data: &Path,
     broker_port: u16,
-    agent: &str,
+    agents: &[&str],
     databases: &[DatabaseIntegration],
     aws: Option<&Account>,
 ) -> String {
@@ -42,13 +44,15 @@ integrations:
 ",
         data = data.display()
     );
-    for DatabaseIntegration { name, database, port } in databases {
+    let at = agents.iter().map(|agent| format!("agent/{agent}")).collect::<Vec<_>>().join(", ");
+    let at = if agents.len() == 1 { at } else { format!("[{at}]") };
+    for DatabaseIntegration { name, kind, database, port } in databases {
         // Writing to a String never fails.
         let _infallible = write!(
             text,
             "  - name: {name}
-    kind: postgres
-    at: agent/{agent}
+    kind: {kind}
+    at: {at}
     address: 127.0.0.1:{port}
     resources:
       - {{name: {database}, tags: {{env: prod}}}}
@@ -91,11 +95,11 @@ pub fn users(tokens: &BTreeMap<Person, String>) -> String {
 }
 
 /// A scope and a flow without approval for a database beside the shop's: `NAME-auto`.
-pub fn automatic_flow(integration: &str) -> String {
+pub fn automatic_flow(integration: &str, kind: &str) -> String {
     format!(
         "kind: Scope
 name: {integration}-db
-match: {{integration: {integration}, type: postgres}}
+match: {{integration: {integration}, type: {kind}}}
 ---
 kind: AccessFlow
 name: {integration}-auto

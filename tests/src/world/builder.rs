@@ -6,10 +6,11 @@ use anyhow::Result;
 
 use super::{RunningCloud, World};
 use crate::{
-    agent::Agent,
+    agent::{Agent, Served},
     aws::Account,
     broker::Broker,
     fake_aws::FakeAws,
+    link::Link,
     localstack::LocalStack,
     network::Port,
     people::Person,
@@ -21,6 +22,8 @@ use crate::{
 
 /// The agent that runs beside the databases.
 const AGENT: &str = "db-eu";
+/// The other one, where there are two.
+const SECOND_AGENT: &str = "db-eu-2";
 
 /// Where AWS's wire protocols are answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +40,11 @@ pub struct Builder {
     cloud: Cloud,
     more_databases: Vec<String>,
     more_flows: Vec<(String, String)>,
+    second_agent: bool,
+    link: bool,
+    movable_clock: bool,
+    partition: String,
+    agent_settings: String,
 }
 
 impl Builder {
@@ -52,6 +60,41 @@ impl Builder {
     #[must_use]
     pub fn flow(mut self, file: &str, text: &str) -> Self {
         self.more_flows.push((file.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Has a second agent for the same integrations.
+    #[must_use]
+    pub fn second_agent(mut self) -> Self {
+        self.second_agent = true;
+        self
+    }
+
+    /// Puts a line that can be frozen between agents and broker.
+    #[must_use]
+    pub fn link(mut self) -> Self {
+        self.link = true;
+        self
+    }
+
+    /// Lets the agent's clock be moved.
+    #[must_use]
+    pub fn movable_clock(mut self) -> Self {
+        self.movable_clock = true;
+        self
+    }
+
+    /// Says what the agents do without their broker, as `partition` in `agent.yaml`.
+    #[must_use]
+    pub fn partition(mut self, policy: &str) -> Self {
+        self.partition = format!(", partition: {policy}");
+        self
+    }
+
+    /// Adds lines to the agents' settings.
+    #[must_use]
+    pub fn agent_settings(mut self, yaml: &str) -> Self {
+        self.agent_settings = yaml.to_owned();
         self
     }
 
@@ -84,6 +127,7 @@ impl Builder {
             let server = Postgres::start(database).await?;
             integrations.push(DatabaseIntegration {
                 name: integration.to_owned(),
+                kind: "postgres",
                 database: database.to_owned(),
                 port: server.port(),
             });
@@ -102,23 +146,30 @@ impl Builder {
         let text = settings::ebbgate(
             &folder.join("data"),
             port.number(),
-            AGENT,
+            if self.second_agent { &[AGENT, SECOND_AGENT] } else { &[AGENT] },
             &integrations,
             account.as_ref(),
         );
         settings::write(&folder.join("ebbgate.yaml"), &text)?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
         let more = self.more_databases.iter();
-        let more = more.map(|name| (format!("{name}.yaml"), settings::automatic_flow(name)));
+        let more =
+            more.map(|name| (format!("{name}.yaml"), settings::automatic_flow(name, "postgres")));
         let flows = settings::standard_flows(account.is_some()).into_iter().chain(more);
         for (file, text) in flows.chain(self.more_flows) {
             settings::write(&folder.join("flows").join(file), &text)?;
         }
         let environment = account.as_ref().map(Account::environment).unwrap_or_default();
 
+        let link = if self.link { Some(Link::to(port.address()).await?) } else { None };
+        let agent = Agent::new(AGENT, dir.path().join("agent"));
         let mut world = World {
             broker: Broker::new(folder, port, environment),
-            agent: Agent::new(AGENT, dir.path().join("agent")),
+            agent: if self.movable_clock { agent.with_movable_clock() } else { agent },
+            second_agent: self
+                .second_agent
+                .then(|| Agent::new(SECOND_AGENT, dir.path().join("agent-2"))),
+            link,
             databases,
             handed_out,
             account,
@@ -127,7 +178,7 @@ impl Builder {
             tells_logs: true,
             dir,
         };
-        world.open().await?;
+        world.open(&self.partition, &self.agent_settings).await?;
         Ok(world)
     }
 }
@@ -147,19 +198,31 @@ async fn start_cloud(cloud: Cloud, dir: &Path) -> Result<(RunningCloud, Option<A
 }
 
 impl World {
-    async fn open(&mut self) -> Result<()> {
+    async fn open(&mut self, partition: &str, agent_settings: &str) -> Result<()> {
         self.broker.start().await?;
-        let settings: Vec<_> = self
+        let served: Vec<_> = self
             .databases
             .iter()
-            .map(|(name, server)| {
-                (name.as_str(), server.port(), Postgres::CONNECTOR, server.connector_password())
+            .map(|(name, server)| Served {
+                name: name.clone(),
+                kind: "postgres",
+                port: server.port(),
+                user: Postgres::CONNECTOR,
+                password: server.connector_password().to_owned(),
+                more: partition.to_owned(),
             })
             .collect();
-        self.agent.write_settings(&self.broker.url(), &settings)?;
         let adam = self.api(Person::Adam)?;
-        self.agent.enroll(&self.broker.url(), &adam, &self.handed_out).await?;
-        self.agent.start()?;
-        self.agent.connected(&adam).await
+        let broker = match &self.link {
+            Some(link) => format!("https://127.0.0.1:{}", link.port()),
+            None => self.broker.url(),
+        };
+        for agent in std::iter::once(&mut self.agent).chain(&mut self.second_agent) {
+            agent.write_settings(&broker, &served, agent_settings)?;
+            agent.enroll(&broker, &adam, &self.handed_out).await?;
+            agent.start()?;
+            agent.connected(&adam).await?;
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    agent::Agent, api::Api, aws::Account, broker::Broker, ebb::Ebb, fake_aws::FakeAws,
+    agent::Agent, api::Api, aws::Account, broker::Broker, ebb::Ebb, fake_aws::FakeAws, link::Link,
     localstack::LocalStack, people::Person, postgres::Postgres, process::tail, secrets::HandedOut,
 };
 
@@ -35,6 +35,10 @@ pub struct World {
     pub broker: Broker,
     /// The agent beside the databases.
     pub agent: Agent,
+    /// Another agent of the same integrations, where this world was built with one.
+    pub second_agent: Option<Agent>,
+    /// The line between agents and broker, where this world was built with one.
+    pub link: Option<Link>,
     /// The PostgreSQL servers by integration; `orders` has the shop's database.
     pub databases: BTreeMap<String, Postgres>,
     /// All secrets handed out so far.
@@ -121,6 +125,22 @@ impl World {
         self.account.as_ref().context("this world has no AWS account: build it with .aws()")
     }
 
+    /// The second agent.
+    ///
+    /// # Errors
+    /// When this world was built without.
+    pub fn second_mut(&mut self) -> Result<&mut Agent> {
+        self.second_agent.as_mut().context("build the world with .second_agent()")
+    }
+
+    /// The line between agents and broker.
+    ///
+    /// # Errors
+    /// When this world was built without.
+    pub fn link(&self) -> Result<&Link> {
+        self.link.as_ref().context("build the world with .link()")
+    }
+
     /// The running fake of AWS.
     ///
     /// # Errors
@@ -141,9 +161,10 @@ impl Drop for World {
         if !self.tells_logs {
             return;
         }
-        let ours = [self.broker.log(), self.agent.log()].map(|log| (log, 30));
+        let agents = std::iter::once(&self.agent).chain(&self.second_agent).map(Agent::log);
+        let ours = std::iter::once(self.broker.log()).chain(agents).map(|log| (log, 30));
         let servers = self.databases.values().map(|server| (server.log().to_owned(), 8));
-        for (log, lines) in ours.into_iter().chain(servers) {
+        for (log, lines) in ours.chain(servers) {
             if fs::metadata(&log).is_ok_and(|about| about.len() > 0) {
                 eprintln!("--- {}\n{}", log.display(), tail(&log, lines));
             }

@@ -71,6 +71,10 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
     let (approver, auditor) = (Only { may: Ben, not: Eve }, Only { may: Audrey, not: Ana });
     let (request, grant) = (&ask().await?, &have().await?);
     let comment = || json!({"comment": "because"});
+    let other_agent = &retired_agent(world).await?;
+    let session = json!({
+        "grant_id": grant, "id": "1", "started_at": "2026-01-01T00:00:00Z", "comment": "because",
+    });
     Ok(vec![
         read("/healthz", Anybody),
         read("/readyz", Anybody),
@@ -84,6 +88,8 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read_one("/requests/{id}", mine, request),
         read_one("/grants/{id}", mine, grant),
         read("/agents", by_role),
+        read("/drift", auditor),
+        read("/sessions", Known),
         read("/audit", auditor),
         read("/audit/verify", auditor),
         change("/requests", mine, "", wish.clone(), "request.created"),
@@ -93,8 +99,20 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         change("/grants/{id}/credentials", mine, grant, verifier, "credential.issued"),
         change("/grants/{id}/release", mine, &have().await?, json!({}), "grant.revoking"),
         change("/grants/{id}/revoke", by_role, &have().await?, comment(), "grant.revoking"),
+        change("/agents/{id}/revoke", by_role, other_agent, comment(), "agent.revoked"),
+        change("/sessions/end", by_role, "", session, "session.ended"),
         change("/agents/tokens", by_role, "", json!({"agent": "db-us"}), "agent.token_created"),
     ])
+}
+
+/// An agent that is enrolled and not missed when it is revoked.
+async fn retired_agent(world: &World) -> Result<String> {
+    let adam = world.api(Adam)?;
+    let agent = ebbgate_tests::agent::Agent::new("db-us", world.dir().join("db-us"));
+    agent.enroll(&world.broker.url(), &adam, &world.handed_out).await?;
+    let agents = adam.list("agents").await?;
+    let found = agents.iter().find(|agent| agent["name"] == "db-us").context("the other agent")?;
+    Ok(text(found, "id")?.to_owned())
 }
 
 impl Operation {

@@ -159,7 +159,8 @@ async fn everything_dies_at_once_and_the_deadline_holds() -> Result<()> {
 
 #[tokio::test]
 async fn a_role_that_no_grant_knows_is_removed() -> Result<()> {
-    let mut world = World::start().await?;
+    let mut world =
+        World::builder().agent_settings("sweep: {every: 1s, orphan_age: 0s}").start().await?;
     world.active(Ana, "shop-auto", SHOP, "10m").await?;
     let roles = world.orders()?.grant_roles().await?;
     let known = roles.first().context("the grant's role")?.as_str();
