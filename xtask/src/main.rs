@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod lint;
 mod run;
+mod simulate;
 mod test;
 mod tidy;
 mod tools;
@@ -42,6 +43,12 @@ enum Task {
         /// Only measures whose name contains one of these
         filter: Vec<String>,
     },
+    /// Run the simulation: --seeds N from --from S, or one --seed S with its trace
+    Simulate {
+        /// Given to the simulation as they are
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
     /// Lint, then test: what a change must pass
     Ci,
 }
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::run(&filter),
         Task::Lint => lint::run(),
         Task::Bench { filter } => bench::run(&filter),
+        Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Ci => lint_and_test(),
     };
     match done {

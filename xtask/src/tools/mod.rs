@@ -6,16 +6,24 @@ mod aws_cli;
 mod cache;
 mod cargo_deny;
 mod debian;
+mod faketime;
 mod localstack;
+mod mariadb;
+mod pgbouncer;
 mod postgres;
+mod postgres_versions;
 mod python;
 
 use std::{env, path::PathBuf};
 
 pub(crate) use aws_cli::aws_cli;
 pub(crate) use cargo_deny::cargo_deny;
+pub(crate) use faketime::faketime;
 pub(crate) use localstack::localstack;
+pub(crate) use mariadb::mariadb;
+pub(crate) use pgbouncer::pgbouncer;
 pub(crate) use postgres::postgres;
+pub(crate) use postgres_versions::other_postgres_versions;
 
 /// Where a program of that name is on the search path.
 fn on_path(name: &str) -> Option<PathBuf> {
