@@ -96,7 +96,11 @@ impl Broker {
     fn count(&self, grant: &Grant, outcome: &Outcome, now: Timestamp) {
         match outcome {
             Outcome::Provisioned => self.ports.meter.activated(grant, now),
-            Outcome::TornDown { finding, .. } => self.ports.meter.torn_down(grant, finding),
+            // On the word of an agent that held it before, its end has only begun.
+            Outcome::TornDown { finding, .. } if grant.is_over() => {
+                self.ports.meter.torn_down(grant, finding);
+            }
+            Outcome::TornDown { .. } => {}
             Outcome::TeardownFailed { .. } => self.ports.meter.teardown_failed(grant),
             Outcome::ProvisionFailed { .. } | Outcome::Stale { .. } => {}
         }

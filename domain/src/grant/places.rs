@@ -92,6 +92,7 @@ mod tests {
             RevokeReason,
             tests::{active, agent, at, planned},
         },
+        order::{EndCause, Finding},
         placing::Candidate,
     };
 
@@ -161,6 +162,27 @@ mod tests {
         let revoking = grant.revoke(RevokeReason::Released, &agent(), at(5)).unwrap().state;
         let moved = revoking.hand_over(&there(&["db-2"]), at(600)).unwrap();
         assert_eq!(moved.state.place, name("db-2"));
+    }
+
+    #[test]
+    fn what_a_former_place_says_of_the_end_is_no_proof() {
+        let finding = Finding {
+            checked_at: at(6),
+            closed_at: at(6),
+            sessions_ended: 0,
+            summary: "gone".to_owned(),
+        };
+        let says = |grant: &Grant, who: &str| {
+            let actor = Actor::Agent(who.parse().unwrap());
+            grant.torn_down(grant.seq, finding.clone(), EndCause::Deadline, actor, at(7))
+        };
+        // The successor may have made it after that look.
+        let moved = at_one().hand_over(&there(&["db-2"]), at(5)).unwrap().state;
+        let ending = says(&moved, "db-1").unwrap();
+        assert_eq!(ending.state.state_name(), "revoking");
+        assert_eq!(ending.effects.len(), 1, "its present place gets the order");
+        assert_eq!(says(&ending.state, "db-1").unwrap_err().code(), "stale_order");
+        assert!(says(&ending.state, "db-2").unwrap().state.is_over());
     }
 
     #[test]

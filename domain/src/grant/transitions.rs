@@ -208,12 +208,16 @@ impl Grant {
     }
 
     /// The place that runs the connector has torn down and verified: by order, or by its own timer
-    /// before the order came. Either way it is true, whatever number it bears and whichever place
-    /// says it: what is verified gone is never made again for this grant. Where nobody had begun to
-    /// end it, `cause` says why it ended.
+    /// before the order came. Either way it is true, whatever number it bears: what is verified gone
+    /// is never made again there for this grant. Where nobody had begun to end it, `cause` says why
+    /// it ended.
+    ///
+    /// An agent that held the grant before says nothing of what its successor has made since: on its
+    /// word the teardown begins where the grant is now, and only that one's look is the proof (I6).
     ///
     /// # Errors
-    /// [`Refusal::StaleOrder`] where the grant is over already, or nothing was ever sent.
+    /// [`Refusal::StaleOrder`] where the grant is over already, nothing was ever sent, or its
+    /// teardown is another agent's by now.
     pub fn torn_down(
         &self,
         seq: u64,
@@ -227,6 +231,12 @@ impl Grant {
             GrantState::Revoking { reason, .. } => reason.clone(),
             _ => return Err(self.stale(seq)),
         };
+        if self.has_moved_from(&actor) {
+            return match self.state {
+                GrantState::Revoking { .. } => Err(self.stale(seq)),
+                _ => Ok(self.begin_teardown(reason, &actor, now)),
+            };
+        }
         let (action, end) = match &reason {
             RevokeReason::ProvisionFailed { error } => {
                 ("failed", GrantState::Failed { error: error.clone(), at: now })
@@ -299,6 +309,11 @@ impl Grant {
             .event(Action::CredentialRequested, Actor::Principal(by.clone()), now)
             .detail("seq", next.seq);
         Ok(Transition::to(next).record(event))
+    }
+
+    /// Whether `actor` is an agent, and not the one that has the grant now.
+    fn has_moved_from(&self, actor: &Actor) -> bool {
+        matches!((actor, &self.place), (Actor::Agent(agent), Some(place)) if agent != place)
     }
 
     fn check_seq(&self, seq: u64) -> Result<(), Refusal> {
