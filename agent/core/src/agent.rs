@@ -248,6 +248,10 @@ impl Agent {
             matches!(held.stage, Stage::TornDown { recorded: false, .. }) && seq >= held.seq
         });
         if ended {
+            // It stands no more. A mark that comes back, out of a back-up say, is an orphan's.
+            if let Some(standing) = &mut self.standing {
+                standing.remove(&grant);
+            }
             self.append(Record::EndRecorded { grant }, &mut steps);
         }
         steps
