@@ -6,11 +6,11 @@ use anyhow::{Result, bail};
 
 use crate::run::{command, step, works};
 
-/// Installs packages.
+/// Whether packages could be installed.
 ///
 /// # Errors
-/// When we may not, or apt doesn't succeed: the message says what to install.
-pub(super) fn install(packages: &[&str], what_for: &str) -> Result<()> {
+/// When we may not: the message says what to install.
+pub(super) fn can_install(packages: &[&str], what_for: &str) -> Result<()> {
     let wanted = packages.join(" ");
     if !works("apt-get", "--version") {
         bail!("{what_for} is missing: install it (on Debian: apt-get install {wanted})");
@@ -18,6 +18,16 @@ pub(super) fn install(packages: &[&str], what_for: &str) -> Result<()> {
     if !is_root() {
         bail!("{what_for} is missing: run `sudo apt-get install {wanted}`, then try again");
     }
+    Ok(())
+}
+
+/// Installs packages.
+///
+/// # Errors
+/// When we may not, or apt doesn't succeed: the message says what to install.
+pub(super) fn install(packages: &[&str], what_for: &str) -> Result<()> {
+    can_install(packages, what_for)?;
+    let wanted = packages.join(" ");
     static UPDATED: OnceLock<bool> = OnceLock::new();
     UPDATED.get_or_init(|| step("apt-get update", apt().args(["--quiet", "update"])).is_ok());
     step(

@@ -27,9 +27,11 @@ pub(crate) fn postgres() -> Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }
+    let packages = ["postgresql", "postgresql-client"];
+    debian::can_install(&packages, "PostgreSQL")?;
     debian::install(&["postgresql-common"], "PostgreSQL")?;
     leave_no_server_running()?;
-    debian::install(&["postgresql", "postgresql-client"], "PostgreSQL")?;
+    debian::install(&packages, "PostgreSQL")?;
     find().context("find PostgreSQL's initdb, postgres and psql after their installation")
 }
 
