@@ -298,9 +298,13 @@ integrations:
     #[test]
     fn the_example_is_good_and_documents_every_key() {
         let example = include_str!("../../../../deploy/agent.example.yaml");
-        let settings = load(&example.replace("file:/etc/ebbgate/", "file:")).unwrap();
-        assert_eq!(settings.integrations.len(), 1);
-        for key in ["broker:", "dir:", "integrations:", "name:", "kind:", "url:", "password:"] {
+        let near = example.replace("/etc/ebbgate/crm", "orders").replace("/etc/ebbgate/", "");
+        let settings = load(&near).unwrap();
+        assert_eq!(settings.integrations.len(), 2);
+        assert_eq!(settings.sweep, Sweep::default(), "what it says are the defaults");
+        let of_all = ["broker:", "dir:", "integrations:", "sweep:", "every:", "orphan_age:"];
+        let of_one = ["name:", "kind:", "url:", "password:", "replicas:", "partition:", "grace:"];
+        for key in of_all.iter().chain(&of_one).chain(&["client_host:"]) {
             assert!(example.contains(key), "{key}");
         }
     }

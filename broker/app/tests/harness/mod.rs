@@ -97,7 +97,8 @@ impl World {
     }
 
     pub(crate) async fn answer(&self, order: &Order, outcome: Outcome) {
-        let agent = Actor::Agent("db-eu".parse().unwrap());
+        let place = self.grant(order.spec.grant).await.place;
+        let agent = Actor::Agent(place.unwrap());
         self.broker
             .record_outcome(order.spec.grant, order.seq, outcome, agent, self.now())
             .await

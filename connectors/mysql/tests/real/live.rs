@@ -33,7 +33,7 @@ async fn sessions_are_listed_and_one_is_ended() {
 
     // What a session did meanwhile doesn't make it a younger one.
     let later = mine().await;
-    assert_eq!(later[0].started_at, listed[0].started_at);
+    assert!(later[0].started_at <= listed[0].started_at, "{later:?} after {listed:?}");
     assert!(later[0].state_since >= listed[0].state_since);
 
     assert!(shop.connector.end_session(&listed[0]).await.unwrap());
