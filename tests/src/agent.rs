@@ -164,8 +164,10 @@ impl Agent {
         eventually("the agent being connected", async || {
             process.ensure_running()?;
             let agents = admin.list("agents").await?;
-            let ours = agents.iter().find(|agent| agent["name"] == self.name.as_str());
-            ensure!(ours.is_some_and(|agent| agent["connected"] == true), "agents: {agents:?}");
+            // One that bore the name before is listed, too.
+            let ours =
+                |agent: &&Value| agent["name"] == self.name.as_str() && agent["connected"] == true;
+            ensure!(agents.iter().any(|agent| ours(&agent)), "agents: {agents:?}");
             Ok(())
         })
         .await
