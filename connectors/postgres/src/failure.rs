@@ -76,6 +76,11 @@ impl Failure {
         matches!(self.code(), Some("42704" | "42P01" | "3F000"))
     }
 
+    /// Whether `SET ROLE` named a role that is gone: for a setting that is an unusable value.
+    pub(crate) fn is_no_role_to_set(&self) -> bool {
+        self.is_missing_object() || self.code() == Some("22023")
+    }
+
     /// Whether somebody held a lock for too long.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         self.code() == Some("55P03")
