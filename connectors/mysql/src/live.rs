@@ -148,6 +148,14 @@ struct Clocks {
     started: Timestamp,
 }
 
+impl Clocks {
+    /// Whether a moment lies after the server's start, as far as that is known.
+    fn may_be_of_this_run(&self, at: Timestamp) -> bool {
+        let slack = jiff::SignedDuration::from_secs(2);
+        self.started.checked_sub(slack).is_ok_and(|from| at >= from)
+    }
+}
+
 async fn clocks(session: &mut Session) -> Result<Clocks, Failure> {
     const NOW: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000 AS SIGNED)";
     let number = |values: Vec<String>| values.first().and_then(|text| text.parse::<i64>().ok());
@@ -176,7 +184,7 @@ pub(crate) async fn sessions(
         let grant = names::grant_of(&one.user)?;
         let since = jiff::SignedDuration::from_millis(one.milliseconds.max(0));
         let state_since = clocks.now.checked_sub(since).unwrap_or(clocks.now);
-        let known = before.get(&one.id).copied().filter(|begun| *begun >= clocks.started);
+        let known = before.get(&one.id).copied().filter(|begun| clocks.may_be_of_this_run(*begun));
         let started_at = known.map_or(state_since, |known| known.min(state_since));
         beginnings.insert(one.id, started_at);
         Some(LiveSession {
@@ -205,10 +213,9 @@ pub(crate) async fn end(server: &Arc<Server>, told: &LiveSession) -> Result<bool
         let mut session = server.session().await?;
         let clocks = clocks(&mut session).await.doing(doing)?;
         let listed = list(&mut session).await.doing(doing)?;
-        // The start is known to about a second.
-        let slack = jiff::SignedDuration::from_secs(2);
-        let same_run = clocks.started.checked_sub(slack).is_ok_and(|from| told.started_at >= from);
-        if !same_run || !listed.iter().any(|one| one.id == id && one.user == user) {
+        if !clocks.may_be_of_this_run(told.started_at)
+            || !listed.iter().any(|one| one.id == id && one.user == user)
+        {
             return Ok(ended);
         }
         if begun.elapsed() > server.limits().sessions {
