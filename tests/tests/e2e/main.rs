@@ -12,6 +12,7 @@ mod crash;
 mod cut_off;
 mod drift;
 mod fleet;
+mod forged;
 mod live_sessions;
 mod localstack;
 mod partition;
