@@ -198,5 +198,5 @@ async fn a_token_for_another_agent_enrols_nobody(world: &mut World) -> Result<()
     let url = world.broker.url();
     let said = eventually("an answer", async || world.agent.enroll_with(&url, token).await).await?;
     ensure!(said.code != Some(0), "{said:?}");
-    told(world, text(&made, "id")?)
+    told(world, text(&made, "token_id")?)
 }
