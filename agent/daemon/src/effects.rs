@@ -1,22 +1,25 @@
 //! Carrying effects out: each in a task of its own that nobody cuts short, so many at a time for
 //! each integration, and teardowns before everything else. A target that is dead fills its own lane
 //! and no other.
+//!
+//! Many teardowns run at once, since a connector may do together what comes together; how many it
+//! asks of its target at a time is for the connector to say.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
 use ebbgate_agent_core::{Done, Effect, Failure};
 use ebbgate_connector_api::{Connector, ConnectorError, Credential, CredentialWish, crash};
-use ebbgate_domain::{ids::GrantId, names::IntegrationName};
+use ebbgate_domain::{Timestamp, ids::GrantId, names::IntegrationName};
 use tokio::sync::mpsc;
 
 use crate::{clock::Clocks, keeper::Event, settings::Connectors, telemetry::chain};
 
-/// How many effects run at once on one integration.
-const AT_ONCE: usize = 8;
-/// How many of those may be something else than teardowns: some places are always left for these.
+/// How many teardowns run at once on one integration.
+const TEARDOWNS_AT_ONCE: usize = 512;
+/// How many effects that are no teardowns run at once on one integration.
 const OTHERS_AT_ONCE: usize = 6;
 
 /// An effect has ended.
@@ -38,23 +41,66 @@ pub(crate) struct Lanes {
 
 #[derive(Default)]
 struct Lane {
-    running: usize,
-    teardowns: VecDeque<Effect>,
+    teardowns_running: usize,
+    others_running: usize,
+    /// Ended before their deadline: somebody waits for that.
+    early: VecDeque<Effect>,
+    /// By deadline, and in the order in which they came.
+    due: BTreeMap<(Timestamp, u64), Effect>,
+    came: u64,
     others: VecDeque<Effect>,
 }
 
+/// One of the places in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Teardown,
+    Other,
+}
+
 impl Lane {
-    fn next(&mut self) -> Option<Effect> {
-        if self.running >= AT_ONCE {
+    fn add(&mut self, effect: Effect, now: Timestamp) {
+        match &effect {
+            Effect::Revoke(spec) if spec.deadline > now => self.early.push_back(effect),
+            Effect::Revoke(spec) => {
+                self.came += 1;
+                self.due.insert((spec.deadline, self.came), effect);
+            }
+            _ => self.others.push_back(effect),
+        }
+    }
+
+    /// Nothing else is begun while a teardown waits.
+    fn next(&mut self) -> Option<(Place, Effect)> {
+        if self.early.is_empty() && self.due.is_empty() {
+            if self.others_running >= OTHERS_AT_ONCE {
+                return None;
+            }
+            let other = self.others.pop_front()?;
+            self.others_running += 1;
+            return Some((Place::Other, other));
+        }
+        if self.teardowns_running >= TEARDOWNS_AT_ONCE {
             return None;
         }
-        let effect = match self.teardowns.pop_front() {
-            Some(teardown) => Some(teardown),
-            None if self.running < OTHERS_AT_ONCE => self.others.pop_front(),
-            None => None,
+        let teardown = match self.early.pop_front() {
+            Some(early) => early,
+            None => self.due.pop_first()?.1,
         };
-        self.running += usize::from(effect.is_some());
-        effect
+        self.teardowns_running += 1;
+        Some((Place::Teardown, teardown))
+    }
+
+    fn leave(&mut self, place: Place) {
+        let running = match place {
+            Place::Teardown => &mut self.teardowns_running,
+            Place::Other => &mut self.others_running,
+        };
+        *running = running.saturating_sub(1);
+    }
+
+    fn running(&self) -> usize {
+        self.teardowns_running + self.others_running
     }
 }
 
@@ -71,18 +117,18 @@ impl Lanes {
     /// Begins an effect, as soon as there is a place for it.
     pub(crate) fn push(&mut self, effect: Effect) {
         let integration = effect.integration().clone();
-        let lane = self.lanes.entry(integration.clone()).or_default();
-        match effect {
-            Effect::Revoke(_) => lane.teardowns.push_back(effect),
-            _ => lane.others.push_back(effect),
-        }
+        let now = self.clocks.now();
+        self.lanes.entry(integration.clone()).or_default().add(effect, now);
         self.run(&integration);
     }
 
     /// Gives the place of an effect that has ended to the next one.
-    pub(crate) fn ended(&mut self, integration: &IntegrationName) {
+    pub(crate) fn ended(&mut self, integration: &IntegrationName, done: &Done) {
         if let Some(lane) = self.lanes.get_mut(integration) {
-            lane.running = lane.running.saturating_sub(1);
+            lane.leave(match done {
+                Done::Revoke(_) => Place::Teardown,
+                _ => Place::Other,
+            });
         }
         self.run(integration);
     }
@@ -94,12 +140,12 @@ impl Lanes {
 
     /// How many effects run now.
     pub(crate) fn running(&self) -> usize {
-        self.lanes.values().map(|lane| lane.running).sum()
+        self.lanes.values().map(Lane::running).sum()
     }
 
     fn run(&mut self, integration: &IntegrationName) {
         let Some(lane) = self.lanes.get_mut(integration).filter(|_| !self.closed) else { return };
-        while let Some(effect) = lane.next() {
+        while let Some((_, effect)) = lane.next() {
             let connector = self.connectors.get(integration).map(Arc::clone);
             tokio::spawn(see_through(
                 effect,
@@ -172,7 +218,7 @@ fn failure(error: ConnectorError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FakeConnector, ManualClocks, connectors, orders, spec};
+    use crate::testing::{FakeConnector, ManualClocks, at, connectors, orders, spec};
 
     struct Bench {
         lanes: Lanes,
@@ -190,7 +236,7 @@ mod tests {
     impl Bench {
         async fn next_end(&mut self) -> Ended {
             let Some(Event::Ended(ended)) = self.events.recv().await else { panic!("no end") };
-            self.lanes.ended(&ended.integration);
+            self.lanes.ended(&ended.integration, &ended.done);
             ended
         }
     }
@@ -203,12 +249,12 @@ mod tests {
             bench.lanes.push(Effect::Provision(spec(n, 600)));
         }
         assert_eq!(bench.lanes.running(), OTHERS_AT_ONCE);
-        for n in 20..30 {
+        for n in 20..120 {
             bench.lanes.push(Effect::Revoke(spec(n, 600)));
         }
-        assert_eq!(bench.lanes.running(), AT_ONCE);
+        assert_eq!(bench.lanes.running(), OTHERS_AT_ONCE + 100);
         bench.target.hang(false);
-        for _ in 0..30 {
+        for _ in 0..120 {
             bench.next_end().await;
         }
         assert_eq!(bench.lanes.running(), 0);
@@ -217,6 +263,38 @@ mod tests {
         let provisions_before =
             calls[..last_teardown].iter().filter(|call| call.starts_with("provision")).count();
         assert!(provisions_before < 20, "no teardown waits for all the others: {calls:?}");
+    }
+
+    /// What a lane begins next, though nothing ends: `r` for a revoke, `p` for a provision.
+    fn begun(lane: &mut Lane) -> Vec<String> {
+        std::iter::from_fn(|| lane.next())
+            .map(|(_, effect)| match effect {
+                Effect::Revoke(spec) => {
+                    format!("r{}", spec.deadline.as_second() - at(0).wall.as_second())
+                }
+                _ => "p".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_earliest_deadline_is_first_and_who_is_waited_for_before_all_of_them() {
+        let mut lane = Lane::default();
+        lane.add(Effect::Provision(spec(0, 900)), at(500).wall);
+        for deadline in [300, 100, 700, 200] {
+            lane.add(Effect::Revoke(spec(1, deadline)), at(500).wall);
+        }
+        assert_eq!(begun(&mut lane), ["r700", "r100", "r200", "r300", "p"]);
+    }
+
+    #[test]
+    fn thousands_of_teardowns_are_bounded_and_nothing_else_is_begun_before_them() {
+        let mut lane = Lane::default();
+        (0..2_000).for_each(|_| lane.add(Effect::Revoke(spec(1, 100)), at(500).wall));
+        lane.add(Effect::Provision(spec(0, 900)), at(500).wall);
+        assert_eq!(begun(&mut lane).len(), TEARDOWNS_AT_ONCE);
+        (0..TEARDOWNS_AT_ONCE).for_each(|_| lane.leave(Place::Teardown));
+        assert!(!begun(&mut lane).contains(&"p".to_owned()));
     }
 
     #[tokio::test]

@@ -188,7 +188,7 @@ impl Keeper {
                 self.hear(heard, now)
             }
             Event::Ended(Ended { integration, grant, done }) => {
-                self.lanes.ended(&integration);
+                self.lanes.ended(&integration, &done);
                 self.agent.on_done(grant, done, now)
             }
             Event::Looked(look) => {
