@@ -19,7 +19,8 @@ async fn routine(database: &str, name: &str) -> String {
 /// maker's name. Who waits there while their grant ends would go on afterwards.
 #[tokio::test]
 async fn to_wait_inside_somebody_elses_trigger() {
-    let shop = Shop::open_with(|settings| settings.limits.sessions = Duration::from_millis(200)).await;
+    let shop =
+        Shop::open_with(|settings| settings.limits.sessions = Duration::from_millis(200)).await;
     let mut admin = root().await;
     run(
         &mut admin,
@@ -35,8 +36,11 @@ async fn to_wait_inside_somebody_elses_trigger() {
     let id = value(&mut ana, "SELECT connection_id()").await;
     run(&mut admin, "BEGIN; UPDATE counts SET n = 10").await;
     let waiting = tokio::spawn(async move {
-        let outcome =
-            attempt(&mut ana, "SET innodb_lock_wait_timeout = 600; INSERT INTO orders (item) VALUES ('late')").await;
+        let outcome = attempt(
+            &mut ana,
+            "SET innodb_lock_wait_timeout = 600; INSERT INTO orders (item) VALUES ('late')",
+        )
+        .await;
         (outcome, ana)
     });
     until(&format!(
@@ -55,9 +59,9 @@ async fn to_wait_inside_somebody_elses_trigger() {
     assert!(attempt(&mut ana, "SELECT item FROM orders").await.is_err(), "she is still in");
 }
 
-/// The owner of the trigger may be at work as well, and is not held for somebody else for long.
+/// Others are at work as well.
 #[tokio::test]
-async fn those_who_only_look_the_same_hold_nobody_up() {
+async fn those_who_only_look_alike_hold_nobody_up() {
     let shop = Shop::open().await;
     let mut admin = root().await;
     run(
@@ -66,7 +70,10 @@ async fn those_who_only_look_the_same_hold_nobody_up() {
     )
     .await;
     let (grant, ..) = shop.session("select").await;
-    let mut owner = root().await;
+    // Her host part is what her line says, but nothing runs with her rights.
+    let name = format!("owner_{}", shop.database);
+    run(&mut admin, &format!("CREATE USER {name}@127.0.0.1 IDENTIFIED BY 'x'")).await;
+    let mut owner = connect(&server().user_url("", &name, "x")).await.unwrap();
     let id = value(&mut owner, "SELECT connection_id()").await;
     let working = tokio::spawn(async move { attempt(&mut owner, "DO sleep(600)").await });
     until(&format!(
@@ -109,6 +116,53 @@ async fn to_have_an_event_run_for_ever_as_the_role() {
     let role = format!("ebbgate_admin_{}", shop.database);
     let look = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{role}'");
     assert!(column(&mut root().await, &look).await.is_empty(), "it goes on");
+}
+
+/// Nobody is there to stop, but it begins at any moment, and leaves no trace in the list of events.
+#[tokio::test]
+async fn to_have_events_begin_just_then() {
+    let shop = Shop::open().await;
+    let (grant, _, mut ana) = shop.session("admin").await;
+    for number in 0..20 {
+        run(
+            &mut ana,
+            &format!(
+                "CREATE DEFINER = CURRENT_ROLE EVENT e{number}
+                     ON SCHEDULE AT NOW() + INTERVAL {} SECOND DO
+                     BEGIN DO sleep(0.1 * {number}); CREATE OR REPLACE DEFINER = CURRENT_ROLE VIEW v{number}
+                         AS SELECT * FROM orders; DO sleep(600); END",
+                1 + number % 2
+            ),
+        )
+        .await;
+    }
+    let role = format!("ebbgate_admin_{}", shop.database);
+    until(&format!(
+        "SELECT count(*) > 0 FROM information_schema.PROCESSLIST WHERE USER = '{role}'"
+    ))
+    .await;
+    let finding = shop.revoke(&grant).await;
+    let look = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{role}'");
+    assert!(column(&mut root().await, &look).await.is_empty(), "it goes on: {finding:?}");
+    let look = format!(
+        "SELECT TABLE_NAME FROM information_schema.VIEWS
+         WHERE TABLE_SCHEMA = '{}' AND DEFINER LIKE '{role}%'",
+        shop.database
+    );
+    assert!(column(&mut root().await, &look).await.is_empty(), "it left one: {finding:?}");
+}
+
+/// A text that is almost as long as the server takes is taken over all the same.
+#[tokio::test]
+async fn to_leave_what_is_almost_too_long() {
+    let shop = Shop::open().await;
+    let (grant, person, mut ana) = shop.session("admin").await;
+    let limit: usize = value(&mut ana, "SELECT @@max_allowed_packet").await.parse().unwrap();
+    let long = "x".repeat(limit - 4096);
+    run(&mut ana, &format!("CREATE PROCEDURE p() SELECT length('{long}')")).await;
+    let finding = shop.revoke(&grant).await;
+    assert!(!user_exists(&person.user).await);
+    assert!(finding.summary.contains("procedure"), "{}", finding.summary);
 }
 
 /// In this character set a backslash is a letter, and a text that is made anew in another one ends
