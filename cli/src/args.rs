@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Make grants usable for the AWS CLI and SDKs
     #[command(subcommand)]
     Aws(Aws),
-    /// Open a database session with psql and a fresh password
+    /// Open a database session with a fresh password, in psql, mariadb or mysql
     Db(Db),
     /// What administrators and auditors do
     #[command(subcommand)]
