@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use crate::{
     agent::Agent, api::Api, aws::Account, broker::Broker, ebb::Ebb, fake_aws::FakeAws, link::Link,
-    localstack::LocalStack, mariadb::Mariadb, people::Person, postgres::Postgres, process::tail, secrets::HandedOut,
+    localstack::LocalStack, mariadb::Mariadb, people::Person, postgres::Postgres, process::tail,
+    secrets::HandedOut,
 };
 
 pub use acts::Login;

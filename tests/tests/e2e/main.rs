@@ -19,6 +19,7 @@ mod partition;
 mod permissions;
 mod races;
 mod refusals;
+mod refusals_admin;
 mod secrets;
 mod settings;
 mod story_ebb;

@@ -51,8 +51,17 @@ async fn the_story_of_a_till() -> Result<()> {
     let mut world = world().await?;
     let (ana, ben) = (world.ebb(Ana).await?, world.ebb(Ben).await?);
     let ask = [
-        "request", TILL, "--flow", "till-select", "--for", "20s", "--reason", "a complaint",
-        "--no-wait", "--output", "json",
+        "request",
+        TILL,
+        "--flow",
+        "till-select",
+        "--for",
+        "20s",
+        "--reason",
+        "a complaint",
+        "--no-wait",
+        "--output",
+        "json",
     ];
     let asked = ana.run(&ask).await?.exit(4)?;
     let request: Value = serde_json::from_str(&asked.stdout)?;
@@ -61,8 +70,9 @@ async fn the_story_of_a_till() -> Result<()> {
     let active = world.grant_in_state(grant, "active").await?;
 
     let shown = ana.run(&["grants", "show", grant]).await?.success()?;
-    assert!(shown.contains("ebb db pos/mysql/till"), "it says how to use it: {shown}");
-    let read = ["db", "till", "--", "--batch", "--skip-column-names", "-e", "SELECT item FROM sales"];
+    assert!(shown.contains("database till on 127.0.0.1 port"), "it says where it is: {shown}");
+    let read =
+        ["db", "till", "--", "--batch", "--skip-column-names", "-e", "SELECT item FROM sales"];
     assert_eq!(ana.run(&read).await?.success()?, "tea\n");
     let theft = ana.run(&["db", "till", "--", "-e", "DELETE FROM sales"]).await?;
     assert_ne!(theft.code, Some(0), "select was enough to delete");
@@ -169,7 +179,9 @@ async fn a_permission_of_ones_own_on_a_till() -> Result<()> {
         )
         .await?;
     let ana = world.ebb(Ana).await?;
-    world.active(Ana, "till-stocktaking", TILL, "10m").await?;
+    let ask = ["request", TILL, "--flow", "till-stocktaking", "--for", "10m", "--wait"];
+    let told = ana.run(&ask).await?.exit(0)?;
+    assert!(told.stderr.contains("ebb db pos/mysql/till"), "how to use it: {}", told.stderr);
     let read = "SELECT item FROM sales; SELECT n FROM stock.shelves";
     let said = ana.run(&["db", "till", "--", "--batch", "-N", "-e", read]).await?.success()?;
     assert_eq!(said, "tea\n7\n");
@@ -229,7 +241,10 @@ async fn no_password_and_no_hash_rests_where_it_should_not() -> Result<()> {
     let url = ana.run(&["db", "till", "--print-url"]).await?.success()?;
     let second = url.trim_end().split_once("://").and_then(|(_, rest)| rest.split_once('@'));
     let second = second.and_then(|(login, _)| login.split_once(':')).context("a URL")?.1;
-    for wrong in [json!({}), json!({"mysql_verifiers": {"native": password, "caching_sha2": "x", "ed25519": "x"}})] {
+    for wrong in [
+        json!({}),
+        json!({"mysql_verifiers": {"native": password, "caching_sha2": "x", "ed25519": "x"}}),
+    ] {
         let path = format!("grants/{grant}/credentials");
         world.api(Ana)?.post(&path, wrong).await?.refused(422, "verifier_invalid")?;
     }
@@ -251,7 +266,8 @@ async fn no_password_and_no_hash_rests_where_it_should_not() -> Result<()> {
     let ours: Vec<_> = ours.iter().map(|place| place.as_path()).collect();
     let statements = world.mariadb()?.statements();
     let log = world.mariadb()?.log();
-    let everywhere: Vec<_> = ours.iter().copied().chain([statements.as_path(), log.as_path()]).collect();
+    let everywhere: Vec<_> =
+        ours.iter().copied().chain([statements.as_path(), log.as_path()]).collect();
     let found = world.handed_out.found_in(&everywhere)?;
     assert!(found.is_empty(), "secrets at rest: {found:#?}");
     let found = hashes.found_in(&ours)?;
