@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Make grants usable for the AWS CLI and SDKs
     #[command(subcommand)]
     Aws(Aws),
-    /// Open a database session with psql and a fresh password
+    /// Open a database session with a fresh password, in psql, mariadb or mysql
     Db(Db),
     /// What administrators and auditors do
     #[command(subcommand)]
@@ -285,9 +285,9 @@ pub(crate) struct AwsConfigure {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The password is made on this machine and is in no argument, environment or log; only its SCRAM \
-verifier goes to the server. psql reads it from a file that is removed at once: for another \
-connection (\\connect), run this again. What follows -- goes to psql.
+The password is made on this machine and is in no argument, environment or log; only its verifier \
+goes to the server. The database's own client (psql; mariadb or mysql) reads it from a file that is \
+removed at once: for another connection, run this again. What follows -- goes to the client.
 
 Example:
   ebb db orders/postgres/shop
@@ -299,8 +299,8 @@ pub(crate) struct Db {
     /// Write a URL with the password for another program, and start nothing
     #[arg(long, conflicts_with = "arguments")]
     pub(crate) print_url: bool,
-    /// Arguments for psql
-    #[arg(last = true, value_name = "PSQL ARGUMENTS")]
+    /// Arguments for the database's client
+    #[arg(last = true, value_name = "CLIENT ARGUMENTS")]
     pub(crate) arguments: Vec<OsString>,
 }
 

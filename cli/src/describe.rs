@@ -102,7 +102,9 @@ pub(crate) fn ended(grant: &Grant, now: Timestamp) -> Option<String> {
 /// The command that uses a grant; `profile` is its name in the AWS settings.
 pub(crate) fn use_it(grant: &Grant, profile: Option<&str>) -> Option<String> {
     match (&grant.connect, profile) {
-        (Some(Connect::Postgres { .. }), _) => Some(format!("ebb db {}", grant.resource)),
+        (Some(Connect::Postgres { .. } | Connect::Mysql { .. }), _) => {
+            Some(format!("ebb db {}", grant.resource))
+        }
         (Some(Connect::Aws { .. }), Some(profile)) => {
             let bucket = grant.resource.splitn(3, '/').nth(2).filter(|_| grant.kind == "s3");
             let command = match bucket {

@@ -1,5 +1,5 @@
-//! A password file for libpq (<https://www.postgresql.org/docs/current/libpq-pgpass.html>) that
-//! lives only until it was read: in a folder of its own, for its owner alone.
+//! A file with a password, for libpq (<https://www.postgresql.org/docs/current/libpq-pgpass.html>) or
+//! another client, that lives only until it was read: in a folder of its own, for its owner alone.
 
 use std::{
     env,
@@ -27,21 +27,29 @@ pub(crate) struct PassFile {
 }
 
 impl PassFile {
-    /// Writes the password for one server and user.
+    /// Writes the password for one server and user, as libpq reads it.
+    ///
+    /// # Errors
+    /// As for [`PassFile::write`].
+    pub(crate) fn libpq(host: &str, port: u16, user: &str, password: &str) -> Result<Self> {
+        let line =
+            Zeroizing::new(format!("{}:{port}:*:{}:{password}\n", escape(host), escape(user)));
+        Self::write("pgpass", &line)
+    }
+
+    /// Writes a file of that name.
     ///
     /// # Errors
     /// The folder or the file can't be made; nothing stays then.
-    pub(crate) fn write(host: &str, port: u16, user: &str, password: &str) -> Result<Self> {
+    pub(crate) fn write(name: &str, text: &str) -> Result<Self> {
         let folder = runtime_folder().join(format!("ebb-{}", random::token()?));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let path = folder.join("pgpass");
+        let path = folder.join(name);
         let mut file = Self { folder, path, read: None };
-        let line =
-            Zeroizing::new(format!("{}:{port}:*:{}:{password}\n", escape(host), escape(user)));
-        files::write_new(&file.path, line.as_bytes(), files::PRIVATE)
+        files::write_new(&file.path, text.as_bytes(), files::PRIVATE)
             .with_context(|| format!("cannot write {}", file.path.display()))?;
         file.read = watch(&file.path).ok();
         Ok(file)
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn it_is_private_told_when_read_and_gone_when_dropped() {
         on_runtime(async {
-            let mut file = PassFile::write("::1", 5432, "ebb_1", "secret").unwrap();
+            let mut file = PassFile::libpq("::1", 5432, "ebb_1", "secret").unwrap();
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!((mode(&file.folder), mode(file.path())), (0o700, 0o600));
             let early = futures_ready(file.was_read());

@@ -23,16 +23,16 @@ pub(crate) fn token() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// A password of 32 random bytes as 43 characters of base64url, which SASLprep leaves as they are
-/// and which need no escaping in a URL or a password file.
+/// A password of so many random bytes in base64url, whose characters SASLprep leaves as they are and
+/// which need no escaping in a URL or a file of options.
 ///
 /// # Errors
 /// As for [`fill`].
-pub(crate) fn password() -> Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new([0; 32]);
+pub(crate) fn password<const BYTES: usize>() -> Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
     fill(bytes.as_mut_slice())?;
-    // The exact capacity, so that growing leaves no copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(43));
+    // Enough from the start, so that growing leaves no copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(BYTES.div_ceil(3) * 4));
     URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
     Ok(text)
 }
@@ -42,9 +42,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_43_harmless_characters_and_never_the_same() {
-        let (one, other) = (password().unwrap(), password().unwrap());
-        assert_eq!(one.len(), 43);
+    fn a_password_is_of_harmless_characters_and_never_the_same() {
+        let (one, other) = (password::<32>().unwrap(), password::<32>().unwrap());
+        assert_eq!((one.len(), password::<24>().unwrap().len()), (43, 32));
         assert!(one.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
         assert_ne!(*one, *other);
     }

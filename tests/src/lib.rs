@@ -1,4 +1,4 @@
-//! The end-to-end harness: a whole small world — PostgreSQL, AWS's wire protocols, broker, agent and
+//! The end-to-end harness: a whole small world — PostgreSQL, MariaDB, AWS's wire protocols, broker, agent and
 //! people with their tools — started from the built programs on free ports and gone afterwards.
 //!
 //! It is black box: it launches programs, speaks HTTP, gRPC and SQL and reads files, and imports
@@ -13,6 +13,7 @@ pub mod ebb;
 pub mod fake_aws;
 pub mod link;
 pub mod localstack;
+pub mod mariadb;
 pub mod network;
 pub mod people;
 pub mod places;

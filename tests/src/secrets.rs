@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{
+    digest, rand,
+    signature::{self, KeyPair as _},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 /// 64 hexadecimal digits of fresh randomness.
 ///
@@ -30,6 +34,23 @@ pub fn token_hash(token: &str) -> String {
 /// use for it.
 pub fn scram_verifier(password: &str) -> String {
     postgres_protocol::password::scram_sha_256(password.as_bytes())
+}
+
+/// What `mysql_native_password` stores of a password: `*` and SHA1(SHA1(password)).
+pub fn native_password_hash(password: &str) -> String {
+    let sha1 = |data: &[u8]| digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data);
+    format!("*{}", hex::encode_upper(sha1(sha1(password.as_bytes()).as_ref())))
+}
+
+/// What MariaDB's `ed25519` stores of a password of 32 bytes: the public key of which it is the seed
+/// (RFC 8032, section 5.1.5), in base64 without padding.
+///
+/// # Errors
+/// The password has not 32 bytes.
+pub fn ed25519_password_key(password: &str) -> Result<String> {
+    let pair = signature::Ed25519KeyPair::from_seed_unchecked(password.as_bytes());
+    let pair = pair.ok().context("a password of 32 bytes")?;
+    Ok(STANDARD_NO_PAD.encode(pair.public_key().as_ref()))
 }
 
 /// The secrets handed out so far, each with what it is.

@@ -7,7 +7,7 @@ mod types;
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
 pub(crate) use types::{
-    Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,
-    GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource, Session,
-    SessionEnd, Verification, WaitingFor, Wanted, WhoAmI,
+    Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, DatabaseLogin, Drift,
+    EndReason, Grant, GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource,
+    Session, SessionEnd, Verification, WaitingFor, Wanted, WhoAmI,
 };

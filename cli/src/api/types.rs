@@ -248,6 +248,11 @@ pub(crate) enum Connect {
         port: u16,
         database: String,
     },
+    Mysql {
+        host: String,
+        port: u16,
+        database: String,
+    },
     Aws {
         region: String,
         #[serde(default)]
@@ -263,8 +268,19 @@ pub(crate) enum Connect {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Credentials {
-    Postgres { host: String, port: u16, database: String, user: String, valid_until: Timestamp },
+    Postgres(DatabaseLogin),
+    Mysql(DatabaseLogin),
     Aws(AwsCredentials),
+}
+
+/// Where a password's verifier is in force, and for how long.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DatabaseLogin {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) user: String,
+    pub(crate) valid_until: Timestamp,
 }
 
 /// Keys of one AWS session.
@@ -421,7 +437,7 @@ mod tests {
         assert_eq!(state.to_string(), "suspended");
         assert_eq!(GrantState::Active.to_string(), "active");
         assert_eq!(serde_json::to_string(&state).unwrap(), "\"suspended\"");
-        let connect: Connect = serde_json::from_str(r#"{"kind":"mysql","host":"x"}"#).unwrap();
+        let connect: Connect = serde_json::from_str(r#"{"kind":"oracle","host":"x"}"#).unwrap();
         assert_eq!(connect, Connect::Other);
     }
 

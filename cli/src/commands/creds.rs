@@ -111,7 +111,7 @@ async fn obtain(client: &Client, grant: &str, before: Option<&Entry>) -> Result<
         Credentials::Aws(credentials) => {
             Ok(Entry::new(grant.to_owned(), credentials, before, clock::now()))
         }
-        Credentials::Postgres { .. } => Err(not_aws(grant)),
+        Credentials::Postgres(_) | Credentials::Mysql(_) => Err(not_aws(grant)),
     }
 }
 
@@ -132,7 +132,7 @@ fn newer(live: &[Grant], ended: &Grant) -> Option<String> {
 
 /// Why a grant gives no credentials, if that can be told better than by the broker's refusal.
 fn explain(grant: &Grant, now: Timestamp) -> Option<anyhow::Error> {
-    if grant.kind == "postgres" {
+    if matches!(grant.kind.as_str(), "postgres" | "mysql") {
         return Some(not_aws(&grant.id));
     }
     if lookup::is_coming(grant) {

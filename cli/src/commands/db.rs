@@ -1,54 +1,95 @@
 //! `ebb db`: a database session with a password that is made here, used once and kept nowhere.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
 use serde_json::json;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Context, live_grants};
 use crate::{
-    api::{Client, Credentials, Grant},
+    api::{Client, Credentials, DatabaseLogin, Grant},
     args, clock, describe,
     exit::{Exit, Stop},
     files,
     lock::Lock,
-    lookup, output,
-    psql::{self, Target},
-    random, scram,
+    lookup, mariadb, mysql_verifiers, output, psql, random, scram,
     text::{clock, moment},
 };
 
 /// Nobody waits long for an explanation after the session is over.
 const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What kind of database, hence which client and which verifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    Mysql,
+}
+
+impl Kind {
+    fn of(grant: &Grant) -> Result<Self> {
+        match grant.kind.as_str() {
+            "postgres" => Ok(Self::Postgres),
+            "mysql" => Ok(Self::Mysql),
+            _ => {
+                let message = format!(
+                    "{} is neither a PostgreSQL nor a MySQL or MariaDB database",
+                    grant.resource
+                );
+                Err(Stop::new(Exit::USAGE, message).into())
+            }
+        }
+    }
+
+    fn client(self) -> Result<PathBuf> {
+        match self {
+            Self::Postgres => psql::find(),
+            Self::Mysql => mariadb::find(),
+        }
+    }
+
+    /// Of 256 random bits, or what MariaDB's Ed25519 can take.
+    fn password(self) -> Result<Zeroizing<String>> {
+        match self {
+            Self::Postgres => random::password::<32>(),
+            Self::Mysql => random::password::<{ mysql_verifiers::PASSWORD_BYTES }>(),
+        }
+    }
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: &args::Db) -> Result<Exit> {
-    // First: what can't be used is not to be made.
-    let psql = if args.print_url { None } else { Some(psql::find()?) };
     let client = context.client()?;
     let grant = grant(&live_grants(&client).await?, &args.resource)?;
+    let kind = Kind::of(&grant)?;
+    // Before the password: what can't be used is not to be made.
+    let program = if args.print_url { None } else { Some(kind.client()?) };
     let turn = turn(context, &grant)?;
-    let password = random::password()?;
-    let access = register(&client, &grant, &password).await?;
-    let Some(psql) = psql else {
-        return print_url(&access, &password);
+    let password = kind.password()?;
+    let login = register(&client, kind, &grant, &password).await?;
+    let Some(program) = program else {
+        return print_url(kind, &login, &password);
     };
     output::note(&format!(
         "{} ({}), ends {}",
         grant.resource,
         grant.permission,
-        moment(access.valid_until, clock::now())
+        moment(login.valid_until, clock::now())
     ));
-    let target = Target {
-        host: &access.host,
-        port: access.port,
-        database: &access.database,
-        user: &access.user,
-        grant: &grant.id,
+    let exit = match kind {
+        Kind::Postgres => {
+            psql::run(&program, &login, &grant.id, password, turn, &args.arguments).await?
+        }
+        Kind::Mysql => mariadb::run(&program, &login, password, turn, &args.arguments).await?,
     };
-    let exit = psql::run(&psql, &target, password, turn, &args.arguments).await?;
     explain_end(&client, &grant.id).await;
     Ok(exit)
 }
@@ -56,9 +97,8 @@ pub(super) async fn run(context: &Context, args: &args::Db) -> Result<Exit> {
 /// The live grant on that database.
 fn grant(live: &[Grant], text: &str) -> Result<Grant> {
     let found = lookup::grants(live, text)?;
-    if let Some(other) = found.iter().find(|grant| grant.kind != "postgres") {
-        let message = format!("{} is not a PostgreSQL database", other.resource);
-        return Err(Stop::new(Exit::USAGE, message).into());
+    for grant in &found {
+        Kind::of(grant)?;
     }
     let active: Vec<&Grant> =
         found.iter().copied().filter(|grant| lookup::is_active(grant)).collect();
@@ -86,51 +126,56 @@ fn turn(context: &Context, grant: &Grant) -> Result<Lock> {
     Lock::take(&folder.join(format!("db-{}.lock", grant.id)), clock::now())
 }
 
-/// Where the password is valid, and for how long.
-struct Access {
-    host: String,
-    port: u16,
-    database: String,
-    user: String,
-    valid_until: Timestamp,
-}
-
 /// Has the server take the password's verifier; the password itself stays here.
-async fn register(client: &Client, grant: &Grant, password: &str) -> Result<Access> {
-    let mut salt: scram::Salt = [0; 16];
-    random::fill(&mut salt)?;
-    let body = json!({ "scram_verifier": scram::verifier(password, &salt) });
-    match client.post(&format!("/grants/{}/credentials", grant.id), &body).await? {
-        Credentials::Postgres { host, port, database, user, valid_until } => {
-            Ok(Access { host, port, database, user, valid_until })
+async fn register(
+    client: &Client,
+    kind: Kind,
+    grant: &Grant,
+    password: &str,
+) -> Result<DatabaseLogin> {
+    let body = match kind {
+        Kind::Postgres => {
+            let mut salt: scram::Salt = [0; 16];
+            random::fill(&mut salt)?;
+            json!({ "scram_verifier": scram::verifier(password, &salt) })
         }
-        Credentials::Aws(_) => anyhow::bail!("the broker took {} for a grant on AWS", grant.id),
+        Kind::Mysql => {
+            let mut salt: mysql_verifiers::Salt = [0; 20];
+            random::fill(&mut salt)?;
+            json!({ "mysql_verifiers": mysql_verifiers::Verifiers::of(password, &salt)? })
+        }
+    };
+    match (kind, client.post(&format!("/grants/{}/credentials", grant.id), &body).await?) {
+        (Kind::Postgres, Credentials::Postgres(login))
+        | (Kind::Mysql, Credentials::Mysql(login)) => Ok(login),
+        _ => anyhow::bail!("the broker took {} for a grant of another kind", grant.id),
     }
 }
 
-fn print_url(access: &Access, password: &str) -> Result<Exit> {
-    output::print(&url(access, password)?)?;
+fn print_url(kind: Kind, login: &DatabaseLogin, password: &str) -> Result<Exit> {
+    output::print(&url(kind, login, password)?)?;
     output::warn(&format!(
         "this URL holds a password: whoever reads it is you, until {}",
-        clock(access.valid_until, clock::now())
+        clock(login.valid_until, clock::now())
     ));
     Ok(Exit::DONE)
 }
 
-/// A connection URI (PostgreSQL's documentation, section 'Connection URIs') on a line.
-fn url(access: &Access, password: &str) -> Result<Zeroizing<String>> {
-    let host = match access.host.contains(':') {
-        true => format!("[{}]", access.host),
-        false => access.host.clone(),
+/// A connection URI on a line (PostgreSQL's documentation, section 'Connection URIs'; MySQL's,
+/// section 'Connecting to the Server Using URI-Like Strings').
+fn url(kind: Kind, login: &DatabaseLogin, password: &str) -> Result<Zeroizing<String>> {
+    let host = match login.host.contains(':') {
+        true => format!("[{}]", login.host),
+        false => login.host.clone(),
     };
-    let mut url = Url::parse(&format!("postgres://{host}:{}", access.port))
-        .with_context(|| format!("cannot write a URL for the host {}", access.host))?;
+    let mut url = Url::parse(&format!("{}://{host}:{}", kind.scheme(), login.port))
+        .with_context(|| format!("cannot write a URL for the host {}", login.host))?;
     url.path_segments_mut()
         .map(|mut path| {
-            path.push(&access.database);
+            path.push(&login.database);
         })
-        .and_then(|()| url.set_username(&access.user))
-        .map_err(|()| anyhow::anyhow!("cannot write a URL for the user {}", access.user))?;
+        .and_then(|()| url.set_username(&login.user))
+        .map_err(|()| anyhow::anyhow!("cannot write a URL for the user {}", login.user))?;
     // The rest is put together by hand, since a Url doesn't wipe its memory.
     let (user, place) =
         url.as_str().split_once('@').context("cannot write a URL without a user")?;
@@ -154,21 +199,29 @@ async fn explain_end(client: &Client, grant: &str) {
 mod tests {
     use rstest::rstest;
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{api::GrantState, exit::exit_of, lookup::tests::grant as some_grant};
 
     #[rstest]
-    #[case("db.internal", "shop", "postgres://ebb_1:pw@db.internal:5432/shop\n")]
-    #[case("::1", "a b/c", "postgres://ebb_1:pw@[::1]:5432/a%20b%2Fc\n")]
-    fn a_url_is_escaped(#[case] host: &str, #[case] database: &str, #[case] expected: &str) {
-        let access = Access {
+    #[case(Kind::Postgres, "db.internal", "shop", "postgres://ebb_1:pw@db.internal:5432/shop\n")]
+    #[case(Kind::Postgres, "::1", "a b/c", "postgres://ebb_1:pw@[::1]:5432/a%20b%2Fc\n")]
+    #[case(Kind::Mysql, "::1", "a b/c", "mysql://ebb_1:pw@[::1]:5432/a%20b%2Fc\n")]
+    fn a_url_is_escaped(
+        #[case] kind: Kind,
+        #[case] host: &str,
+        #[case] database: &str,
+        #[case] expected: &str,
+    ) {
+        let login = DatabaseLogin {
             host: host.into(),
             port: 5432,
             database: database.into(),
             user: "ebb_1".into(),
             valid_until: Timestamp::UNIX_EPOCH,
         };
-        assert_eq!(*url(&access, "pw").unwrap(), expected);
+        assert_eq!(*url(kind, &login, "pw").unwrap(), expected);
     }
 
     #[test]
@@ -191,6 +244,6 @@ mod tests {
         assert!(error.contains("still being set up"), "{error}");
         let error =
             grant(&[some_grant(1, "prod/s3/shop", "full")], "shop").unwrap_err().to_string();
-        assert!(error.contains("not a PostgreSQL"), "{error}");
+        assert!(error.contains("neither a PostgreSQL"), "{error}");
     }
 }

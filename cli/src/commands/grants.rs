@@ -152,7 +152,7 @@ pub(super) fn sheet(grant: &Grant) -> Sheet {
 
 fn connect(connect: &Connect) -> Option<String> {
     match connect {
-        Connect::Postgres { host, port, database } => {
+        Connect::Postgres { host, port, database } | Connect::Mysql { host, port, database } => {
             Some(format!("database {database} on {host} port {port}"))
         }
         Connect::Aws { region, endpoint, account } => {

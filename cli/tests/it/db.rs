@@ -216,3 +216,136 @@ fn a_file_that_is_no_program_is_not_taken_for_psql() {
     assert_exit(&output, 1);
     assert!(broker.calls(&call()).is_empty(), "no password was made for it");
 }
+
+mod mysql {
+    //! The same for MySQL and MariaDB.
+
+    use ebbgate_domain::mysql_verifier::MysqlVerifiers;
+
+    use super::*;
+
+    /// A broker with a live grant on the till's database.
+    fn broker() -> Broker {
+        let broker = Broker::start();
+        let till = grant(1, "pos/mysql/till", "full");
+        let connect =
+            json!({"kind": "mysql", "host": "db.internal", "port": 3306, "database": "till"});
+        let till = with(till, json!({"connect": connect}));
+        broker.answer(&format!("GET /grants/{}", grant_id(1)), 200, till.clone());
+        broker.answer("GET /grants", 200, page(&[till]));
+        let access = json!({
+            "kind": "mysql", "host": "db.internal", "port": 3306, "database": "till",
+            "user": "ebb_abc", "valid_until": in_an_hour(),
+        });
+        broker.answer(&call(), 200, access);
+        broker
+    }
+
+    /// Notes what it was given, reads the option file, and waits until that is gone.
+    const MARIADB: &str = r#"#!/bin/sh
+cd "$HOME"
+env > seen-env
+echo "$@" > seen-arguments
+file="${1#--defaults-file=}"
+stat -c %a "$file" "$(dirname "$file")" > seen-modes
+cat "$file" > seen-options
+while [ -e "$file" ]; do :; done
+exit 7
+"#;
+
+    #[test]
+    fn the_client_gets_the_password_and_nobody_else() {
+        let broker = broker();
+        let home = Home::at(&broker);
+        home.install("mariadb", MARIADB);
+        fs::write(home.path(".my.cnf"), "[client]\npassword=of-somewhere-else\n").unwrap();
+        let mut command = home.command(&["db", "till", "--", "--batch", "-e", "select 1"]);
+        let output =
+            command.env("MYSQL_PWD", "other").env("MYSQL_HOST", "10.0.0.1").output().unwrap();
+        assert_exit(&output, 7);
+
+        let seen = |name: &str| fs::read_to_string(home.path(name)).unwrap();
+        let options = seen("seen-options");
+        let include = format!("!include {}\n", home.path(".my.cnf").display());
+        let (others, ours) = options.split_once("[client]\npassword=").unwrap();
+        assert!(others.contains(&include), "{options}");
+        let password = ours.trim_end();
+        assert_eq!(password.len(), 32);
+        assert_eq!(seen("seen-modes"), "600\n700\n");
+        let arguments = seen("seen-arguments");
+        let rest = "--host=db.internal --port=3306 --protocol=TCP --user=ebb_abc --database=till \
+                    --batch -e select 1\n";
+        assert!(arguments.ends_with(rest), "{arguments}");
+        let environment = seen("seen-env");
+        assert!(!environment.contains("MYSQL_PWD") && !environment.contains("MYSQL_HOST"));
+
+        let body = broker.calls(&call())[0].body.clone();
+        let form = |name: &str| body["mysql_verifiers"][name].as_str().unwrap();
+        MysqlVerifiers::new(form("native"), form("caching_sha2"), form("ed25519")).unwrap();
+        let sent = body.to_string();
+        for text in [&arguments, &environment, &sent, &stderr(&output), &stdout(&output)] {
+            assert!(!text.contains(password), "{text}");
+        }
+        assert_eq!(fs::read_dir(home.path("run")).unwrap().count(), 0, "nothing stays");
+    }
+
+    /// MySQL's client does where MariaDB's is missing.
+    #[test]
+    fn any_of_both_clients_does() {
+        let broker = broker();
+        let home = Home::at(&broker);
+        home.install("mysql", "#!/bin/sh\nexit 9\n");
+        let output = home.command(&["db", "till"]).env("PATH", home.path("bin")).output().unwrap();
+        assert_exit(&output, 9);
+    }
+
+    #[test]
+    fn without_a_client_it_says_what_to_install_and_makes_no_password() {
+        let broker = broker();
+        let home = Home::at(&broker);
+        let output = home.command(&["db", "till"]).env("PATH", home.path("bin")).output().unwrap();
+        assert_exit(&output, 1);
+        assert!(stderr(&output).contains("mariadb-client"), "{}", stderr(&output));
+        assert!(broker.calls(&call()).is_empty());
+    }
+
+    #[test]
+    fn a_url_is_written() {
+        let broker = broker();
+        let home = Home::at(&broker);
+        let output = home.ebb(&["db", "till", "--print-url"]);
+        assert_exit(&output, 0);
+        let url = stdout(&output);
+        assert!(
+            url.starts_with("mysql://ebb_abc:") && url.ends_with("@db.internal:3306/till\n"),
+            "{url}"
+        );
+    }
+
+    /// The real client takes the last password in the file, whatever the person's own holds.
+    #[test]
+    fn the_real_client_takes_our_password() {
+        let broker = broker();
+        let home = Home::at(&broker);
+        let own = "[client]\npassword=of-somewhere-else\nuser=nobody\n";
+        fs::write(home.path(".my.cnf"), own).unwrap();
+        // It says what it would connect with instead of connecting.
+        home.install(
+            "mariadb",
+            "#!/bin/sh\nPATH=/usr/local/bin:/usr/bin:/bin\nexec mariadb \"$1\" --print-defaults\n",
+        );
+        let output = home.ebb(&["db", "till"]);
+        let said = stdout(&output);
+        let passwords: Vec<_> =
+            said.split_whitespace().filter(|word| word.starts_with("--password=")).collect();
+        assert_eq!(
+            passwords.first(),
+            Some(&"--password=of-somewhere-else"),
+            "{said}{}",
+            stderr(&output)
+        );
+        assert_eq!(passwords.len(), 2, "{said}");
+        let ours = passwords.last().unwrap().trim_start_matches("--password=");
+        assert_eq!(ours.len(), 32);
+    }
+}

@@ -36,8 +36,9 @@ pub(crate) async fn check(
     let mut session = server.fresh_session().await?;
     let standing = look(&mut session).await.doing(doing)?;
     let mut lacks = standing.lacks();
-    // Without that right, claims can't be seen.
+    // Without that right, neither accounts nor claims can be seen.
     if !lacks.iter().any(|lack| lack.what.contains("SELECT")) {
+        lacks.extend(anonymous(&mut session).await.doing(doing)?);
         match owner.respect(server).await {
             Ok(()) => {}
             Err(error) if error.may_pass() => return Err(error),
@@ -79,6 +80,20 @@ async fn look(session: &mut Session) -> Result<Standing, Failure> {
         read_only: variable(session, "read_only").await?.is_some_and(|value| value != "OFF"),
         refuses_hashes: validates && strict,
     })
+}
+
+/// Accounts without a name take in whoever comes from there and has none of their own for just that
+/// host: a grant's person, too, and under any name also when the grant is over.
+async fn anonymous(session: &mut Session) -> Result<Vec<Lack>, Failure> {
+    let look = format!("SELECT Host FROM {} WHERE User = ''", session.dialect().accounts());
+    let lack = |host: String| {
+        let account = sql::account("", &host);
+        Lack {
+            what: format!("the account {account} lets everybody in from there, under any name"),
+            cure: format!("DROP USER {account}"),
+        }
+    };
+    Ok(session.column(look).await?.into_iter().map(lack).collect())
 }
 
 async fn variable(session: &mut Session, name: &str) -> Result<Option<String>, Failure> {

@@ -2,7 +2,7 @@
 //! It gets a definer who has no right, so that it neither goes on for anybody nor is in the way.
 //!
 //! MariaDB lets a session name its *role* as the definer. Such a thing would go on with the
-//! role's rights, so what has one of our roles as its definer is treated the same.
+//! role's rights, so what has the grant's role as its definer is treated the same.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use crate::{
     failure::{Doing as _, Failure},
     grants,
-    names::{self, GRAVEYARD},
+    names::{GRAVEYARD, Role},
     server::{Server, Session},
     sql,
     wanted::SYSTEM,
@@ -39,7 +39,7 @@ impl fmt::Display for Object {
 pub(crate) enum Fate {
     /// Its definer is the graveyard.
     Buried,
-    /// A view on what is no longer there: nothing can be made of it.
+    /// Nothing can be made of it, such as of a view on what is no longer there.
     Dropped,
     /// Somebody else removed it.
     Gone,
@@ -58,31 +58,52 @@ const IN_DATABASE: [&str; 2] = [
      FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ",
 ];
 
-/// The events of `user` and of our roles: they run by themselves.
-pub(crate) async fn events(
-    session: &mut Session,
-    user: &str,
-) -> Result<Vec<Object>, ConnectorError> {
-    find(session, user, EVENTS.to_owned()).await
+/// Whose something is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Maker<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) role: &'a Role,
 }
 
-/// All else of theirs, in `places`; none: in all databases.
+/// The events of a grant: they run by themselves.
+pub(crate) async fn events(
+    session: &mut Session,
+    maker: Maker<'_>,
+) -> Result<Vec<Object>, ConnectorError> {
+    find(session, maker, EVENTS.to_owned()).await
+}
+
+/// All else of a grant, in `places`; none: in all databases.
 pub(crate) async fn others(
     session: &mut Session,
-    user: &str,
+    maker: Maker<'_>,
     places: Option<&BTreeSet<String>>,
 ) -> Result<Vec<Object>, ConnectorError> {
-    let mut found = find(session, user, ROUTINES.to_owned()).await?;
+    let mut found = find(session, maker, ROUTINES.to_owned()).await?;
     let places = match places {
         Some(places) => places.clone(),
         None => databases(session).await?,
     };
     for place in &places {
         for look in IN_DATABASE {
-            found.extend(find(session, user, format!("{look}{}", sql::literal(place))).await?);
+            found.extend(find(session, maker, format!("{look}{}", sql::literal(place))).await?);
         }
     }
     Ok(found)
+}
+
+/// The databases in which everybody may make something, as in `test` on many servers.
+pub(crate) async fn open_to_all(session: &mut Session) -> Result<BTreeSet<String>, ConnectorError> {
+    const OPEN: &str = "SELECT Db FROM mysql.db WHERE User IN ('', 'PUBLIC')
+        AND 'Y' IN (Create_view_priv, Create_routine_priv, Trigger_priv, Event_priv)";
+    let doing = || "look where everybody may make something".to_owned();
+    let patterns = session.column(OPEN.to_owned()).await.doing(doing)?;
+    if patterns.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mut all = databases(session).await?;
+    all.retain(|name| patterns.iter().any(|pattern| sql::covers(pattern, name)));
+    Ok(all)
 }
 
 async fn databases(session: &mut Session) -> Result<BTreeSet<String>, ConnectorError> {
@@ -94,26 +115,28 @@ async fn databases(session: &mut Session) -> Result<BTreeSet<String>, ConnectorE
 
 async fn find(
     session: &mut Session,
-    user: &str,
+    maker: Maker<'_>,
     look: String,
 ) -> Result<Vec<Object>, ConnectorError> {
-    let doing = || format!("look for what {user} left");
+    let doing = || format!("look for what {} left", maker.user);
     let rows = session.rows(look).await.doing(doing)?;
     let object = |row: Vec<Option<String>>| {
         let mut values = row.into_iter().map(Option::unwrap_or_default);
         let mut next = || values.next().unwrap_or_default();
         let (kind, database, name, definer, sql_mode) = (next(), next(), next(), next(), next());
-        is_theirs(&definer, user).then_some(Object { kind, database, name, sql_mode })
+        maker.made(&definer).then_some(Object { kind, database, name, sql_mode })
     };
     Ok(rows.into_iter().filter_map(object).collect())
 }
 
-/// A definer is `user@host`; a role is `role@` or `role`.
-fn is_theirs(definer: &str, user: &str) -> bool {
-    match definer.rsplit_once('@') {
-        Some((name, "")) => names::is_privilege_role(name),
-        Some((name, _)) => name == user,
-        None => names::is_privilege_role(definer),
+impl Maker<'_> {
+    /// A definer is `user@host`; a role is `role@` or `role`.
+    fn made(self, definer: &str) -> bool {
+        match definer.rsplit_once('@') {
+            Some((name, "")) => self.role.is(name),
+            Some((name, _)) => name == self.user,
+            None => self.role.is(definer),
+        }
     }
 }
 
@@ -122,93 +145,170 @@ pub(crate) async fn bury(server: &Arc<Server>, object: &Object) -> Result<Fate, 
     let doing = || format!("take {object} over");
     // The database and the mode stay with the session.
     let mut session = server.fresh_session().await?;
-    let name = sql::identifier(&object.name);
     let graveyard = make_graveyard(&mut session).await?;
-    for prepare in [
-        format!("USE {}", sql::identifier(&object.database)),
-        format!("SET SESSION sql_mode = {}", sql::literal(&object.sql_mode)),
-    ] {
-        match session.execute(prepare).await {
-            Err(failure) if failure.is_missing_object() => return Ok(Fate::Gone),
-            other => other.doing(doing)?,
-        }
-    }
-    if object.kind == "EVENT" {
-        let alter = format!("ALTER DEFINER = {graveyard} EVENT {name} DISABLE");
-        return match session.execute(alter).await {
-            Err(failure) if failure.is_missing_object() => Ok(Fate::Gone),
-            other => other.doing(doing).map(|()| Fate::Buried),
-        };
-    }
-    // Making a package anew takes its body away.
-    let body = match object.kind.as_str() {
-        "PACKAGE" => show_create(&mut session, "PACKAGE BODY", &name).await,
-        _ => Ok(None),
-    };
-    let body = body.doing(doing)?.and_then(|text| with_definer(&text, &graveyard));
-    let rows = match session.rows(format!("SHOW CREATE {} {name}", object.kind)).await {
-        Err(failure) if failure.is_missing_object() => return Ok(Fate::Gone),
-        Err(failure) if object.kind == "VIEW" && failure.is_broken_view() => {
-            return drop_view(&mut session, object).await;
-        }
+    let fate = match take_over(&mut session, object, &graveyard).await {
+        Err(failure) if failure.is_missing_object() => Some(Fate::Gone),
+        // Such as a view or a trigger on what is no longer there.
+        Err(failure) if failure.is_hopeless() => None,
         other => other.doing(doing)?,
     };
-    let column = if object.kind == "VIEW" { 1 } else { 2 };
-    let shown = rows.into_iter().next().and_then(|row| row.into_iter().nth(column).flatten());
-    let Some(create) = shown.as_deref().and_then(|text| with_definer(text, &graveyard)) else {
-        return Err(ConnectorError::new(ErrorKind::Refused, doing()).because(
-            "the connector's account may not read its definition: it needs all rights on that \
-             database",
-        ));
-    };
-    let mut statements = session.dialect().make_anew(&object.kind, &object.name, &create);
-    if let Some(body) = body {
-        statements.extend(session.dialect().make_anew("PACKAGE BODY", &object.name, &body));
+    match fate {
+        Some(fate) => Ok(fate),
+        None => drop_object(server, object).await,
     }
-    for statement in statements {
-        match session.execute(statement).await {
-            Err(failure) if object.kind == "VIEW" && failure.is_broken_view() => {
-                return drop_view(&mut session, object).await;
-            }
-            other => other.doing(doing)?,
-        }
-    }
-    Ok(Fate::Buried)
 }
 
-/// The definition of a routine; none where it does not exist or may not be read.
-async fn show_create(
+/// None where nothing can be made of it.
+async fn take_over(
+    session: &mut Session,
+    object: &Object,
+    graveyard: &str,
+) -> Result<Option<Fate>, Failure> {
+    let (kind, name) = (object.kind.as_str(), sql::identifier(&object.name));
+    session.execute(format!("USE {}", sql::identifier(&object.database))).await?;
+    let mode = format!("SET SESSION sql_mode = {}", sql::literal(&object.sql_mode));
+    session.execute(mode).await?;
+    if kind == "EVENT" {
+        let alter = format!("ALTER DEFINER = {graveyard} EVENT {name} DISABLE");
+        session.execute(alter).await?;
+        return Ok(Some(Fate::Buried));
+    }
+    // Making a package anew takes its body away.
+    let body = match kind {
+        "PACKAGE" => Shown::of(session, "PACKAGE BODY", &name).await?,
+        _ => None,
+    };
+    let Some(shown) = Shown::of(session, kind, &name).await? else {
+        return Ok(Some(Fate::Gone));
+    };
+    match make_anew(session, kind, &name, &shown, graveyard).await {
+        // It was there just now, so this is about something that it names.
+        Err(failure) if failure.is_missing_object() => return Ok(None),
+        made => made?,
+    }
+    if let Some(body) = body {
+        make_anew(session, "PACKAGE BODY", &name, &body, graveyard).await?;
+    }
+    Ok(Some(Fate::Buried))
+}
+
+/// What `SHOW CREATE` tells of an object.
+///
+/// Its text is bytes that the server read in the mode and the character set of its maker's session. In
+/// another one they may mean something else: there are sets in which a backslash is a letter, or the
+/// second half of one. So the text is never converted, and read again as it was read first.
+struct Shown {
+    text: Vec<u8>,
+    /// None for a view, whose text is the server's own.
+    sql_mode: Option<String>,
+    character_set: String,
+    collation: String,
+}
+
+impl Shown {
+    /// None where there is no such object.
+    async fn of(session: &mut Session, kind: &str, name: &str) -> Result<Option<Self>, Failure> {
+        session.execute("SET SESSION character_set_results = NULL".to_owned()).await?;
+        let rows = match session.bytes(format!("SHOW CREATE {kind} {name}")).await {
+            Err(failure) if failure.is_missing_object() => return Ok(None),
+            rows => rows?,
+        };
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        // After the name.
+        let mut values = row.into_iter().skip(1);
+        let mut next = || values.next().flatten();
+        let word = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let sql_mode = if kind == "VIEW" { None } else { next().map(word) };
+        let text = next().ok_or(Failure::Unreadable)?;
+        let mut word = || next().map(word).unwrap_or_default();
+        Ok(Some(Self { text, sql_mode, character_set: word(), collation: word() }))
+    }
+
+    /// From here on the session reads statements as the maker's did.
+    async fn read_as_its_maker(&self, session: &mut Session) -> Result<(), Failure> {
+        let mode = self.sql_mode.as_deref().unwrap_or_default();
+        session
+            .execute(format!(
+                "SET SESSION sql_mode = {}, character_set_client = {}, collation_connection = {}",
+                sql::literal(mode),
+                sql::literal(&self.character_set),
+                sql::literal(&self.collation)
+            ))
+            .await
+    }
+}
+
+/// Makes an object anew with another definer.
+async fn make_anew(
     session: &mut Session,
     kind: &str,
     name: &str,
-) -> Result<Option<String>, Failure> {
-    match session.rows(format!("SHOW CREATE {kind} {name}")).await {
-        Err(failure) if failure.is_missing_object() => Ok(None),
-        rows => Ok(rows?.into_iter().next().and_then(|row| row.into_iter().nth(2).flatten())),
+    shown: &Shown,
+    definer: &str,
+) -> Result<(), Failure> {
+    let rest = with_definer(&shown.text, definer).unwrap_or_default();
+    shown.read_as_its_maker(session).await?;
+    if session.dialect().replaces(kind) {
+        match run_text(session, &[b"CREATE OR REPLACE", rest.as_slice()].concat()).await {
+            // MariaDB keeps a trigger's `IF NOT EXISTS`.
+            Err(failure) if failure.is_wrong_usage() => {}
+            other => return other,
+        }
+    }
+    session.execute(format!("DROP {kind} IF EXISTS {name}")).await?;
+    run_text(session, &[b"CREATE", rest.as_slice()].concat()).await
+}
+
+/// How many bytes of a text are sent at once.
+const PIECE: usize = 128 * 1024;
+
+/// Runs a text that somebody else has written, as *one* statement: what is prepared can't be several.
+async fn run_text(session: &mut Session, text: &[u8]) -> Result<(), Failure> {
+    session.execute("SET @ebbgate = X''".to_owned()).await?;
+    // In pieces: a statement must not be longer than the server takes, though the text may almost be.
+    for piece in text.chunks(PIECE) {
+        let add = format!("SET @ebbgate = CONCAT(@ebbgate, X'{}')", hex::encode(piece));
+        session.execute(add).await?;
+    }
+    match session.execute("PREPARE ebbgate FROM @ebbgate".to_owned()).await {
+        Ok(()) => session.execute("EXECUTE ebbgate".to_owned()).await,
+        // MySQL, and MariaDB before 10.6, prepare views only. These bytes were one statement in the
+        // same mode and character set, and are sent as they are.
+        Err(failure) if failure.is_not_prepared() => match String::from_utf8(text.to_vec()) {
+            Ok(text) => session.execute(text).await,
+            Err(_) => Err(failure),
+        },
+        Err(failure) => Err(failure),
     }
 }
 
-async fn drop_view(session: &mut Session, object: &Object) -> Result<Fate, ConnectorError> {
-    let drop = format!("DROP VIEW IF EXISTS {}", sql::identifier(&object.name));
+async fn drop_object(server: &Arc<Server>, object: &Object) -> Result<Fate, ConnectorError> {
+    // A new session: the other one reads in a way of its own by now.
+    let mut session = server.fresh_session().await?;
+    let (database, name) = (sql::identifier(&object.database), sql::identifier(&object.name));
+    let drop = format!("DROP {} IF EXISTS {database}.{name}", object.kind);
     session.execute(drop).await.doing(|| format!("drop {object}"))?;
     Ok(Fate::Dropped)
 }
 
 /// What follows `CREATE` in a `SHOW CREATE`, with another definer. Nothing that a person wrote
 /// stands before the definer.
-fn with_definer(create: &str, definer: &str) -> Option<String> {
-    const CLAUSE: &str = "DEFINER=";
-    let rest = create.strip_prefix("CREATE")?;
-    let at = rest.find(CLAUSE)?;
+fn with_definer(create: &[u8], definer: &str) -> Option<Vec<u8>> {
+    const CLAUSE: &[u8] = b"DEFINER=";
+    let rest = create.strip_prefix(b"CREATE")?;
+    let at = rest.windows(CLAUSE.len()).position(|window| window == CLAUSE)?;
     let (before, mut after) = (&rest[..at], &rest[at + CLAUSE.len()..]);
     loop {
         // A name of ours holds no quote.
-        let quote = after.chars().next().filter(|first| matches!(first, '`' | '"'))?;
-        let end = after[1..].find(quote)? + 2;
-        after = &after[end..];
-        match after.strip_prefix('@') {
+        let (quote, name) =
+            after.split_first().filter(|(first, _)| matches!(first, b'`' | b'"'))?;
+        let end = name.iter().position(|byte| byte == quote)?;
+        after = &name[end + 1..];
+        match after.strip_prefix(b"@") {
             Some(host) => after = host,
-            None => return Some(format!("{before}{CLAUSE}{definer}{after}")),
+            None => return Some([before, CLAUSE, definer.as_bytes(), after].concat()),
         }
     }
 }
@@ -242,16 +342,19 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("ebb_x@%", true)]
-    #[case("ebb_x@10.0.0.1", true)]
-    #[case("ebbgate_admin_shop@", true)]
-    #[case("ebbgate_set_abc", true)]
-    #[case("ebbgate_admin_shop@%", false)]
-    #[case("ebb_xy@%", false)]
-    #[case("ebbgate_graveyard@localhost", false)]
-    #[case("app@ebb_x@%", false)]
-    fn knows_whose_a_definer_is(#[case] definer: &str, #[case] theirs: bool) {
-        assert_eq!(is_theirs(definer, "ebb_x"), theirs);
+    #[case("ebb_x@%", true, true)]
+    #[case("ebb_x@10.0.0.1", true, true)]
+    #[case("ebbgate_admin_shop@", true, true)]
+    #[case("ebbgate_admin_shop", true, true)]
+    #[case("ebbgate_set_abc", false, true)]
+    #[case("ebbgate_admin_shop@%", false, false)]
+    #[case("ebb_xy@%", false, false)]
+    #[case("ebbgate_graveyard@localhost", false, false)]
+    #[case("app@ebb_x@%", false, false)]
+    fn knows_whose_a_definer_is(#[case] definer: &str, #[case] named: bool, #[case] some: bool) {
+        let made = |role: &Role| Maker { user: "ebb_x", role }.made(definer);
+        assert_eq!(made(&Role::Named("ebbgate_admin_shop".to_owned())), named);
+        assert_eq!(made(&Role::Some), some);
     }
 
     #[rstest]
@@ -265,6 +368,7 @@ mod tests {
     )]
     #[case("CREATE DEFINER=\"ebb_x\"@\"%\" FUNCTION \"f\"()", " DEFINER='g'@'h' FUNCTION \"f\"()")]
     fn another_definer(#[case] shown: &str, #[case] expected: &str) {
-        assert_eq!(with_definer(shown, "'g'@'h'").as_deref(), Some(expected));
+        let made = with_definer(shown.as_bytes(), "'g'@'h'").unwrap();
+        assert_eq!(String::from_utf8(made).unwrap(), expected);
     }
 }

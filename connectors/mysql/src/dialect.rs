@@ -171,16 +171,15 @@ impl Dialect {
         }
     }
 
-    /// The statements that make an object anew from its `CREATE …`, of which `create` is what
-    /// follows that word. MySQL replaces views only; anything else is gone for a moment.
-    pub(crate) fn make_anew(self, kind: &str, name: &str, create: &str) -> Vec<String> {
-        match self.maker {
-            Maker::Oracle if kind != "VIEW" => vec![
-                format!("DROP {kind} IF EXISTS {}", sql::identifier(name)),
-                format!("CREATE{create}"),
-            ],
-            _ => vec![format!("CREATE OR REPLACE{create}")],
-        }
+    /// Whether `CREATE OR REPLACE` takes that kind of object. Else it is gone for a moment.
+    pub(crate) fn replaces(self, kind: &str) -> bool {
+        self.maker == Maker::Mariadb || kind == "VIEW"
+    }
+
+    /// Whether the list of sessions names, for one that is inside a routine or trigger, whoever that
+    /// runs as in place of whoever logged in.
+    pub(crate) fn lists_definers(self) -> bool {
+        self.maker == Maker::Mariadb
     }
 
     /// The role that claims a server for `owner`. MariaDB's name tells it in full where it fits.

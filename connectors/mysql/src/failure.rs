@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Connection(sqlx::Error),
     /// There was no answer in time.
     Silent(Duration),
+    /// The server does not show us a definition.
+    Unreadable,
 }
 
 /// The server's error.
@@ -23,6 +25,13 @@ pub(crate) struct ServerError {
     code: u16,
     message: String,
 }
+
+/// The server kept a definition to itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the connector's account may not read its definition: it needs all rights on that database"
+)]
+struct NotShown;
 
 /// The server did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +59,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
             Self::Server(error) => Some(error.code),
-            Self::Connection(_) | Self::Silent(_) => None,
+            Self::Connection(_) | Self::Silent(_) | Self::Unreadable => None,
         }
     }
 
@@ -70,9 +79,19 @@ impl Failure {
         matches!(self.code(), Some(1146 | 1305 | 1360 | 1539 | 1049))
     }
 
-    /// Whether a view names what is no longer there.
-    pub(crate) fn is_broken_view(&self) -> bool {
-        matches!(self.code(), Some(1054 | 1146 | 1305 | 1356))
+    /// Whether two words of a statement exclude each other, such as `OR REPLACE` and `IF NOT EXISTS`.
+    pub(crate) fn is_wrong_usage(&self) -> bool {
+        self.code() == Some(1221)
+    }
+
+    /// Whether a statement is none that this server prepares.
+    pub(crate) fn is_not_prepared(&self) -> bool {
+        self.code() == Some(1295)
+    }
+
+    /// Whether the server would never do it, for a reason other than the account's rights.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Server(_)) && self.kind() == ErrorKind::Refused && !self.is_forbidden()
     }
 
     /// Whether there is no such session.
@@ -88,7 +107,11 @@ impl Failure {
     /// Whether the connection is of no more use: the server closed it, or it was left in the middle
     /// of an exchange.
     pub(crate) fn ends_session(&self) -> bool {
-        self.code().is_none_or(|code| matches!(code, 1053 | 1077..=1080 | 1158..=1161 | 1927))
+        let in_order = matches!(self, Self::Unreadable);
+        !in_order
+            && self
+                .code()
+                .is_none_or(|code| matches!(code, 1053 | 1077..=1080 | 1158..=1161 | 1927))
     }
 
     /// What helps against it.
@@ -98,7 +121,7 @@ impl Failure {
             | Self::Connection(
                 sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed,
             ) => ErrorKind::Unreachable,
-            Self::Connection(_) => ErrorKind::Refused,
+            Self::Connection(_) | Self::Unreadable => ErrorKind::Refused,
             Self::Server(error) => kind_of(error.code),
         }
     }
@@ -121,6 +144,7 @@ impl Failure {
             Self::Server(cause) => error.because(cause),
             Self::Connection(cause) => error.because(cause),
             Self::Silent(limit) => error.because(NoAnswer(limit)),
+            Self::Unreadable => error.because(NotShown),
         }
     }
 }

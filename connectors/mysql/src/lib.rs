@@ -9,6 +9,7 @@ mod definers;
 mod dialect;
 mod failure;
 mod grants;
+mod hidden;
 mod live;
 mod names;
 mod owner;
@@ -42,7 +43,7 @@ use tracing::Instrument as _;
 use crate::{
     failure::Doing as _,
     live::Seen,
-    names::GRANT_USERS,
+    names::{GRANT_USERS, Role},
     owner::Owner,
     provision::Terms,
     rights::Rights,
@@ -97,11 +98,13 @@ impl MysqlConnector {
     async fn remove(
         &self,
         grant: GrantId,
+        role: Role,
         places: Places,
         clock: &dyn Clock,
     ) -> Result<Finding, ConnectorError> {
         let (closed, heard) = oneshot::channel();
-        let teardown = Teardown::new(Arc::clone(&self.server), names::grant_user(grant), places);
+        let user = names::grant_user(grant);
+        let teardown = Teardown::new(Arc::clone(&self.server), user, role, places);
         let work = apart(teardown.run(closed));
         let watch = async {
             // An error means that it failed before that; its own error tells why.
@@ -207,11 +210,14 @@ impl Connector for MysqlConnector {
         clock: &dyn Clock,
     ) -> Result<Finding, ConnectorError> {
         // An order that makes no sense here still ends whatever bears the grant's name.
-        let places = match Wanted::of(grant, &self.integration) {
-            Ok(wanted) => wanted.could_create_in().map_or(Places::Anywhere, Places::In),
-            Err(_) => Places::Anywhere,
+        let (role, places) = match Wanted::of(grant, &self.integration) {
+            Ok(wanted) => (
+                Role::Named(rights::role_of(&wanted).0),
+                wanted.could_create_in().map_or(Places::Anywhere, Places::In),
+            ),
+            Err(_) => (Role::Some, Places::Anywhere),
         };
-        self.remove(grant.grant, places, clock).await
+        self.remove(grant.grant, role, places, clock).await
     }
 
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
@@ -251,7 +257,7 @@ impl Connector for MysqlConnector {
     ) -> Result<Finding, ConnectorError> {
         let (server, owner) = (Arc::clone(&self.server), Arc::clone(&self.owner));
         apart(async move { owner.respect(&server).await }).await?;
-        self.remove(grant, Places::Anywhere, clock).await
+        self.remove(grant, Role::Some, Places::Anywhere, clock).await
     }
 
     async fn prune(&self, _now: Timestamp) -> Result<(), ConnectorError> {

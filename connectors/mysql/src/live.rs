@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     failure::{Doing as _, Failure},
-    names,
+    hidden::{Hidden, Looks},
+    names::{self, Role},
     server::{Server, Session},
 };
 
@@ -32,11 +33,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 const BRINK: Duration = Duration::from_millis(500);
 
 /// One line of the server's list.
-struct Listed {
-    id: u64,
-    user: String,
-    client: String,
-    state: String,
+pub(crate) struct Listed {
+    pub(crate) id: u64,
+    pub(crate) user: String,
+    pub(crate) client: String,
+    pub(crate) state: String,
     milliseconds: i64,
 }
 
@@ -57,7 +58,7 @@ async fn list(session: &mut Session) -> Result<Vec<Listed>, Failure> {
 }
 
 /// Tells a user's sessions to end until none is left, and none is on its way in. Their numbers go
-/// into `ended`.
+/// into `ended`. What runs as the grant's role ends, too: events that name it as their definer.
 ///
 /// A log-in that is under way reads the account once, at its beginning, so that one which began
 /// before the account was locked may still succeed. It is listed from its beginning, under its user's
@@ -66,30 +67,48 @@ async fn list(session: &mut Session) -> Result<Vec<Listed>, Failure> {
 pub(crate) async fn end_all(
     server: &Arc<Server>,
     user: &str,
+    role: &Role,
     ended: &mut HashSet<u64>,
 ) -> Result<(), ConnectorError> {
     let doing = || format!("end the sessions of {user}");
     let begun = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut first: Option<HashSet<u64>> = None;
+    let mut looks = Looks::default();
+    // Where one that was told runs something on its way out, it may be listed under any name.
+    let mut told = HashSet::new();
     loop {
         // Not held during the pauses: other grants end meanwhile.
         let mut session = server.session().await?;
         let listed = list(&mut session).await.doing(doing)?;
-        let first = first.get_or_insert_with(|| ids(&listed, &[user, NOBODY_YET]));
-        let mut theirs = ids(&listed, &[user]);
-        theirs.retain(|id| first.contains(id));
+        let mut hidden = looks.again(&mut session, &listed).await.doing(doing)?;
+        let mut theirs = HashSet::new();
+        // Or who gave themselves a routine to wait in would hold up the end of all others.
+        if begun.elapsed() > server.limits().sessions / 2 {
+            let of_grants = hidden.extract_if(.., |one| one.runs_as_a_grant());
+            theirs.extend(of_grants.map(|one| one.id));
+        }
+        let is_theirs = |one: &&Listed| one.user == user || role.is(&one.user);
+        theirs.extend(listed.iter().filter(is_theirs).map(|one| one.id));
+        theirs.extend(listed.iter().map(|one| one.id).filter(|id| told.contains(id)));
         let mut unknown = ids(&listed, &[NOBODY_YET]);
+        let first = first.get_or_insert_with(|| {
+            let hidden = hidden.iter().map(|one| &one.id);
+            theirs.iter().chain(&unknown).chain(hidden).copied().collect()
+        });
+        theirs.retain(|id| first.contains(id));
         unknown.retain(|id| first.contains(id));
-        if theirs.is_empty() && (unknown.is_empty() || begun.elapsed() > BRINK) {
+        let all_gone = theirs.is_empty() && hidden.is_empty();
+        if all_gone && (unknown.is_empty() || begun.elapsed() > BRINK) {
             return Ok(());
         }
         if begun.elapsed() > server.limits().sessions {
-            return Err(still_there(&theirs, doing()));
+            return Err(still_there(&theirs, &hidden, doing()));
         }
         for id in theirs {
             kill(&mut session, id).await.doing(doing)?;
             ended.insert(id);
+            told.insert(id);
         }
         drop(session);
         sleep(pause).await;
@@ -128,12 +147,20 @@ async fn kill(session: &mut Session, id: u64) -> Result<(), Failure> {
     }
 }
 
-fn still_there(sessions: &HashSet<u64>, doing: String) -> ConnectorError {
+fn still_there(sessions: &HashSet<u64>, hidden: &[Hidden], doing: String) -> ConnectorError {
     let mut ids: Vec<_> = sessions.iter().collect();
     ids.sort_unstable();
     let ids: Vec<_> = ids.into_iter().map(ToString::to_string).collect();
-    ConnectorError::new(ErrorKind::StillPresent, doing)
-        .because(format!("they were told to end and are still there: {}", ids.join(", ")))
+    let told = format!("they were told to end and are still there: {}", ids.join(", "));
+    let may_be = hidden.iter().map(|one| {
+        format!(
+            "session {} runs something with the rights of {}, and may be theirs: it ends when that does, \
+             or by KILL {}",
+            one.id, one.runs_as, one.id
+        )
+    });
+    let why: Vec<_> = (!ids.is_empty()).then_some(told).into_iter().chain(may_be).collect();
+    ConnectorError::new(ErrorKind::StillPresent, doing).because(why.join("; "))
 }
 
 /// When each session was first seen.
@@ -213,13 +240,16 @@ pub(crate) async fn end(server: &Arc<Server>, told: &LiveSession) -> Result<bool
         let mut session = server.session().await?;
         let clocks = clocks(&mut session).await.doing(doing)?;
         let listed = list(&mut session).await.doing(doing)?;
-        if !clocks.may_be_of_this_run(told.started_at)
-            || !listed.iter().any(|one| one.id == id && one.user == user)
-        {
+        // Inside a routine or trigger of somebody else it is listed under that one's name.
+        let hidden = Looks::default().again(&mut session, &listed).await.doing(doing)?;
+        let is_it = |one: &Listed| {
+            one.id == id && (one.user == user || hidden.iter().any(|hidden| hidden.id == id))
+        };
+        if !clocks.may_be_of_this_run(told.started_at) || !listed.iter().any(is_it) {
             return Ok(ended);
         }
         if begun.elapsed() > server.limits().sessions {
-            return Err(still_there(&HashSet::from([id]), doing()));
+            return Err(still_there(&HashSet::from([id]), &[], doing()));
         }
         kill(&mut session, id).await.doing(doing)?;
         ended = true;

@@ -30,6 +30,25 @@ pub(crate) fn is_privilege_role(name: &str) -> bool {
         .is_some_and(|(kind, _)| kinds.into_iter().any(|known| known == kind))
 }
 
+/// The role that a grant's sessions have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Of this name.
+    Named(String),
+    /// Nobody knows any more which.
+    Some,
+}
+
+impl Role {
+    /// Whether it may be called that.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        match self {
+            Self::Named(own) => own == name,
+            Self::Some => is_privilege_role(name),
+        }
+    }
+}
+
 /// The user of a grant: `ebb_` and its id's 16 bytes in base32.
 pub(crate) fn grant_user(grant: GrantId) -> String {
     let id = grant.to_string();

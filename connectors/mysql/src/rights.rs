@@ -65,14 +65,7 @@ impl Rights {
         server: &Arc<Server>,
         wanted: &Wanted,
     ) -> Result<String, ConnectorError> {
-        let roles =
-            wanted.privileges.iter().map(Privilege::role).chain(wanted.roles.iter().cloned());
-        let mut roles: Vec<String> = roles.collect();
-        roles.sort_unstable();
-        // An operator's role is never given by itself: its sessions could name it as the definer of
-        // what they make, and that could not be told from what is the operator's.
-        let one = roles.first().filter(|_| roles.len() == 1 && wanted.roles.is_empty());
-        let role = one.cloned().unwrap_or_else(|| names::set_role(&roles));
+        let (role, roles) = role_of(wanted);
         let fresh = |at: &Instant| at.elapsed() < KNOWN_GOOD;
         if self.seen.lock().get(&role).is_some_and(fresh) {
             return Ok(role);
@@ -96,6 +89,18 @@ impl Rights {
     pub(crate) fn doubt(&self, role: &str) {
         self.seen.lock().remove(role);
     }
+}
+
+/// The one role that has all that is wanted, and the roles that it is made of.
+pub(crate) fn role_of(wanted: &Wanted) -> (String, Vec<String>) {
+    let roles = wanted.privileges.iter().map(Privilege::role).chain(wanted.roles.iter().cloned());
+    let mut roles: Vec<String> = roles.collect();
+    roles.sort_unstable();
+    // An operator's role is never given by itself: its sessions could name it as the definer of what
+    // they make, and that could not be told from what is the operator's.
+    let one = roles.first().filter(|_| roles.len() == 1 && wanted.roles.is_empty());
+    let role = one.cloned().unwrap_or_else(|| names::set_role(&roles));
+    (role, roles)
 }
 
 impl Privilege {

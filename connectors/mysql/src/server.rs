@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A row's values as text; none for NULL.
 pub(crate) type Values = Vec<Option<String>>;
+/// A row's values as the server sent them.
+pub(crate) type Bytes = Vec<Option<Vec<u8>>>;
 
 /// One server.
 pub(crate) struct Server {
@@ -146,12 +148,18 @@ async fn within<T>(
     }
 }
 
-fn values(row: &MySqlRow) -> Result<Values, sqlx::Error> {
+fn bytes(row: &MySqlRow) -> Result<Bytes, sqlx::Error> {
     // Unchecked: the text protocol sends every type as text.
-    let value = |at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at);
-    (0..row.len())
-        .map(|at| Ok(value(at)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())))
-        .collect()
+    (0..row.len()).map(|at| row.try_get_unchecked::<Option<Vec<u8>>, _>(at)).collect()
+}
+
+fn texts(row: Bytes) -> Values {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    row.into_iter().map(|value| value.map(text)).collect()
+}
+
+fn values(row: &MySqlRow) -> Result<Values, sqlx::Error> {
+    bytes(row).map(texts)
 }
 
 /// One connection, for as long as an operation needs it.
@@ -181,11 +189,16 @@ impl Session {
 
     /// The rows of a query.
     pub(crate) async fn rows(&mut self, sql: String) -> Result<Vec<Values>, Failure> {
+        Ok(self.bytes(sql).await?.into_iter().map(texts).collect())
+    }
+
+    /// The rows of a query, to the byte: for what may be in any character set.
+    pub(crate) async fn bytes(&mut self, sql: String) -> Result<Vec<Bytes>, Failure> {
         let limit = self.limit;
         let connection = self.begin_statement()?;
         let answer = within(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection)).await;
         let rows = self.end_statement(answer)?;
-        rows.iter().map(|row| values(row).map_err(Failure::from)).collect()
+        rows.iter().map(|row| bytes(row).map_err(Failure::from)).collect()
     }
 
     /// The first column of a query's rows.

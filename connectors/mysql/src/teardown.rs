@@ -14,14 +14,17 @@ use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use tokio::sync::oneshot;
 
 use crate::{
-    definers::{self, Fate, Object},
+    definers::{self, Fate, Maker, Object},
     failure::Doing as _,
     live,
-    names::GRAVEYARD,
+    names::{GRAVEYARD, Role},
     patience::Patience,
     server::Server,
     sql,
 };
+
+/// How often events are stopped, and what runs is ended, in one attempt.
+const TURNS: usize = 5;
 
 /// Where the grant may have made something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub(crate) enum Places {
 pub(crate) struct Teardown {
     server: Arc<Server>,
     user: String,
+    role: Role,
     places: Places,
     existed: bool,
     /// The sessions that were told to end and did.
@@ -45,10 +49,11 @@ pub(crate) struct Teardown {
 }
 
 impl Teardown {
-    pub(crate) fn new(server: Arc<Server>, user: String, places: Places) -> Self {
+    pub(crate) fn new(server: Arc<Server>, user: String, role: Role, places: Places) -> Self {
         Self {
             server,
             user,
+            role,
             places,
             existed: false,
             ended: HashSet::new(),
@@ -78,11 +83,7 @@ impl Teardown {
         closed: &mut Option<oneshot::Sender<u32>>,
     ) -> Result<String, ConnectorError> {
         self.lock().await?;
-        self.end_sessions().await?;
-        if self.may_have_made_something() && self.stop_events().await? {
-            // One may have been running.
-            self.end_sessions().await?;
-        }
+        self.stop_all().await?;
         if let Some(closed) = closed.take() {
             // Nobody listens any more where the caller was dropped; the work goes on.
             let _ = closed.send(u32::try_from(self.ended.len()).unwrap_or(u32::MAX));
@@ -92,7 +93,11 @@ impl Teardown {
         }
         self.drop_user().await?;
         // A verifier that was registered at the same moment has unlocked the user for a moment.
+        let before = self.ended.len();
         self.end_sessions().await?;
+        if self.ended.len() > before && self.may_have_made_something() {
+            return Err(self.busy());
+        }
         self.verify().await
     }
 
@@ -117,7 +122,45 @@ impl Teardown {
 
     /// Step 2: no session is left, and none is on its way in.
     async fn end_sessions(&mut self) -> Result<(), ConnectorError> {
-        live::end_all(&self.server, &self.user, &mut self.ended).await
+        live::end_all(&self.server, &self.user, &self.role, &mut self.ended).await
+    }
+
+    /// Steps 2 and 3, until nothing runs any more and nothing can begin to: an event that begins in
+    /// between may wake others.
+    async fn stop_all(&mut self) -> Result<(), ConnectorError> {
+        self.end_sessions().await?;
+        self.look_for_open_places().await?;
+        if !self.may_have_made_something() {
+            return Ok(());
+        }
+        for _ in 0..TURNS {
+            let before = self.ended.len();
+            let stopped = self.stop_events().await?;
+            self.end_sessions().await?;
+            if !stopped && self.ended.len() == before {
+                return Ok(());
+            }
+        }
+        Err(self.busy())
+    }
+
+    fn maker(&self) -> Maker<'_> {
+        Maker { user: &self.user, role: &self.role }
+    }
+
+    fn busy(&self) -> ConnectorError {
+        ConnectorError::new(ErrorKind::Throttled, format!("stop all that runs for {}", self.user))
+            .because("something of it has begun meanwhile")
+    }
+
+    /// It may also have made something where everybody may.
+    async fn look_for_open_places(&mut self) -> Result<(), ConnectorError> {
+        let Places::In(places) = &mut self.places else {
+            return Ok(());
+        };
+        let mut session = self.server.session().await?;
+        places.extend(definers::open_to_all(&mut session).await?);
+        Ok(())
     }
 
     fn may_have_made_something(&self) -> bool {
@@ -127,7 +170,7 @@ impl Teardown {
     /// Step 3: nothing runs by itself. True where something did.
     async fn stop_events(&mut self) -> Result<bool, ConnectorError> {
         let mut session = self.server.session().await?;
-        let events = definers::events(&mut session, &self.user).await?;
+        let events = definers::events(&mut session, self.maker()).await?;
         drop(session);
         self.bury(&events).await?;
         Ok(!events.is_empty())
@@ -140,7 +183,7 @@ impl Teardown {
             Places::Anywhere => None,
         };
         let mut session = self.server.session().await?;
-        let others = definers::others(&mut session, &self.user, places).await?;
+        let others = definers::others(&mut session, self.maker(), places).await?;
         drop(session);
         self.bury(&others).await
     }

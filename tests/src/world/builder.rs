@@ -12,6 +12,7 @@ use crate::{
     fake_aws::FakeAws,
     link::Link,
     localstack::LocalStack,
+    mariadb::Mariadb,
     network::Port,
     people::Person,
     places,
@@ -39,6 +40,7 @@ enum Cloud {
 pub struct Builder {
     cloud: Cloud,
     more_databases: Vec<String>,
+    mariadb: bool,
     more_flows: Vec<(String, String)>,
     second_agent: bool,
     link: bool,
@@ -54,6 +56,13 @@ impl Builder {
     #[must_use]
     pub fn database(mut self, name: &str) -> Self {
         self.more_databases.push(name.to_owned());
+        self
+    }
+
+    /// Adds a MariaDB server with the integration `pos` and its database `till`, and a flow `pos-auto`.
+    #[must_use]
+    pub fn mariadb(mut self) -> Self {
+        self.mariadb = true;
         self
     }
 
@@ -141,6 +150,13 @@ impl Builder {
             });
             databases.insert(integration.to_owned(), server);
         }
+        let mariadb = if self.mariadb { Some(Mariadb::start().await?) } else { None };
+        integrations.extend(mariadb.as_ref().map(|server| DatabaseIntegration {
+            name: Mariadb::INTEGRATION.to_owned(),
+            kind: "mysql",
+            database: Mariadb::DATABASE.to_owned(),
+            port: server.port(),
+        }));
 
         let handed_out = HandedOut::default();
         let mut tokens = BTreeMap::new();
@@ -166,9 +182,10 @@ impl Builder {
         };
         settings::write(&folder.join("ebbgate.yaml"), &text)?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
-        let more = self.more_databases.iter();
+        let more = self.more_databases.iter().map(|name| (name.as_str(), "postgres"));
+        let more = more.chain(self.mariadb.then_some((Mariadb::INTEGRATION, "mysql")));
         let more =
-            more.map(|name| (format!("{name}.yaml"), settings::automatic_flow(name, "postgres")));
+            more.map(|(name, kind)| (format!("{name}.yaml"), settings::automatic_flow(name, kind)));
         let flows = settings::standard_flows(account.is_some()).into_iter().chain(more);
         for (file, text) in flows.chain(self.more_flows) {
             settings::write(&folder.join("flows").join(file), &text)?;
@@ -186,6 +203,7 @@ impl Builder {
             link,
             databases,
             store,
+            mariadb,
             handed_out,
             account,
             cloud,
@@ -226,6 +244,14 @@ impl World {
                 password: server.connector_password().to_owned(),
                 more: partition.to_owned(),
             })
+            .chain(self.mariadb.as_ref().map(|server| Served {
+                name: Mariadb::INTEGRATION.to_owned(),
+                kind: "mysql",
+                port: server.port(),
+                user: Mariadb::CONNECTOR,
+                password: server.connector_password().to_owned(),
+                more: partition.to_owned(),
+            }))
             .collect();
         let adam = self.api(Person::Adam)?;
         let broker = match &self.link {

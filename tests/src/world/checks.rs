@@ -97,6 +97,10 @@ impl World {
                 let roles = server.grant_roles().await?;
                 ensure!(roles.is_empty(), "roles: {roles:?}");
             }
+            if let Some(server) = &self.mariadb {
+                let users = server.grant_users().await?;
+                ensure!(users.is_empty(), "users: {users:?}");
+            }
             Ok(())
         })
         .await

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use crate::{
     agent::Agent, api::Api, aws::Account, broker::Broker, ebb::Ebb, fake_aws::FakeAws, link::Link,
-    localstack::LocalStack, people::Person, postgres::Postgres, process::tail, secrets::HandedOut,
+    localstack::LocalStack, mariadb::Mariadb, people::Person, postgres::Postgres, process::tail,
+    secrets::HandedOut,
 };
 
 pub use acts::Login;
@@ -43,6 +44,8 @@ pub struct World {
     pub databases: BTreeMap<String, Postgres>,
     /// The broker's store, where it is not a file.
     pub store: Option<Postgres>,
+    /// The MariaDB server, where this world was built with one.
+    pub mariadb: Option<Mariadb>,
     /// All secrets handed out so far.
     pub handed_out: HandedOut,
     account: Option<Account>,
@@ -119,6 +122,14 @@ impl World {
         self.databases.get_mut("orders").context("every world has the integration orders")
     }
 
+    /// The MariaDB server.
+    ///
+    /// # Errors
+    /// When this world was built without.
+    pub fn mariadb(&self) -> Result<&Mariadb> {
+        self.mariadb.as_ref().context("build the world with .mariadb()")
+    }
+
     /// The AWS account.
     ///
     /// # Errors
@@ -166,7 +177,8 @@ impl Drop for World {
         let agents = std::iter::once(&self.agent).chain(&self.second_agent).map(Agent::log);
         let ours = std::iter::once(self.broker.log()).chain(agents).map(|log| (log, 30));
         let servers = self.databases.values().map(|server| (server.log().to_owned(), 8));
-        for (log, lines) in ours.chain(servers) {
+        let mariadb = self.mariadb.iter().map(|server| (server.log(), 8));
+        for (log, lines) in ours.chain(servers).chain(mariadb) {
             if fs::metadata(&log).is_ok_and(|about| about.len() > 0) {
                 eprintln!("--- {}\n{}", log.display(), tail(&log, lines));
             }

@@ -188,3 +188,22 @@ integrations:
     ensure!(!refused.stderr.contains("hunter2"), "it repeats the password: {refused:?}");
     Ok(())
 }
+
+/// What an operator starts from is whole, with its users and all its flows.
+#[tokio::test]
+async fn the_examples_are_good() -> Result<()> {
+    let dir = places::new_world_dir()?;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let read = |name: &str| std::fs::read_to_string(example.join(name));
+    write(&dir.path().join("ebbgate.yaml"), &read("ebbgate.example.yaml")?)?;
+    write(&dir.path().join("users.yaml"), &read("users.yaml")?)?;
+    for file in std::fs::read_dir(example.join("flows"))? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(file.path())?;
+        write(&dir.path().join("flows").join(name), &text)?;
+    }
+    let port = Port::reserve()?;
+    Broker::new(dir.path().to_owned(), port, Vec::new()).command(&["check"]).await?.success()?;
+    Ok(())
+}

@@ -122,3 +122,20 @@ async fn a_server_that_takes_no_hash_is_told() {
     assert_eq!(connector.check().await.unwrap(), []);
     connector.provision(&grant, now()).await.unwrap();
 }
+
+/// Whoever comes from such a host is let in under any name, and is taken for nobody.
+#[tokio::test]
+async fn an_account_without_a_name_is_told() {
+    let private =
+        tokio::task::spawn_blocking(|| ebbgate_testkit_mariadb::PrivateServer::start().unwrap())
+            .await
+            .unwrap();
+    let mut admin = connect(&private.url()).await.unwrap();
+    run(&mut admin, "CREATE USER ''@'localhost'").await;
+    let connector = MysqlConnector::new(settings_of(&private)).unwrap();
+    let lacks = connector.check().await.unwrap();
+    assert_eq!(lacks.len(), 1, "{lacks:?}");
+    assert!(lacks[0].what.contains("''@'localhost' lets everybody in"), "{lacks:?}");
+    run(&mut admin, &lacks[0].cure).await;
+    assert_eq!(connector.check().await.unwrap(), []);
+}

@@ -11,4 +11,5 @@ mod owner;
 mod quoting;
 mod rights;
 mod support;
+mod survivors;
 mod teardown;
