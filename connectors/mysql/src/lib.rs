@@ -13,7 +13,6 @@ mod hidden;
 mod live;
 mod names;
 mod owner;
-mod patience;
 mod provision;
 mod rights;
 mod server;

@@ -16,6 +16,7 @@ use std::{
 };
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use sqlx::Row as _;
 use tokio::sync::oneshot;
 
@@ -24,7 +25,6 @@ use crate::{
     graveyard,
     look::{self, Backend, Holding, Look, Prepared},
     names::GRAVEYARD,
-    patience::Patience,
     server::{Server, Session},
     sql,
     survey::{Asked, Sight},

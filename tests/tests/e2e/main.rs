@@ -16,6 +16,7 @@ mod forged;
 mod live_sessions;
 mod localstack;
 mod mysql;
+mod networks;
 mod partition;
 mod permissions;
 mod races;
