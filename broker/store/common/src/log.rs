@@ -32,9 +32,8 @@ pub trait Book: Send {
 /// What is read of one event.
 #[derive(Debug, Default)]
 struct Told {
-    /// In which record each thing first came to each stage, by the number in its id: there may be
-    /// millions. None is 0.
-    stages: HashMap<u128, [u64; stage::OVER as usize]>,
+    /// In which record each thing first came to each stage; there may be millions. None is 0.
+    stages: HashMap<Thing, [u64; stage::OVER as usize]>,
     /// Who was enrolled last under each agent's name, and in which record.
     bearers: HashMap<String, (u64, String)>,
 }
@@ -65,31 +64,34 @@ impl Told {
             }
             _ => return,
         };
-        if let Some(number) = id.as_deref().and_then(number) {
-            self.note(number, stage, record.seq);
+        if let Some(thing) = id.as_deref().and_then(thing) {
+            self.note(thing, stage, record.seq);
         }
     }
 
-    fn note(&mut self, number: u128, stage: u8, seq: u64) {
-        let stages = self.stages.entry(number).or_default();
+    fn note(&mut self, thing: Thing, stage: u8, seq: u64) {
+        let stages = self.stages.entry(thing).or_default();
         if let Some(first) = stages.get_mut(usize::from(stage) - 1).filter(|first| **first == 0) {
             *first = seq;
         }
     }
 
     fn then(&mut self, newer: Self) {
-        for (number, stages) in newer.stages {
+        for (thing, stages) in newer.stages {
             for (stage, seq) in (1..).zip(stages).filter(|(_, seq)| *seq > 0) {
-                self.note(number, stage, seq);
+                self.note(thing, stage, seq);
             }
         }
         self.bearers.extend(newer.bearers);
     }
 }
 
-/// The number in an id: `grt_` and 32 hex digits, for example.
-fn number(id: &str) -> Option<u128> {
-    u128::from_str_radix(id.split_once('_')?.1, 16).ok()
+/// An id in few bytes: `grt_` and 32 hex digits, for example.
+type Thing = ([u8; 3], u128);
+
+fn thing(id: &str) -> Option<Thing> {
+    let (prefix, number) = id.split_once('_')?;
+    Some((prefix.as_bytes().try_into().ok()?, u128::from_str_radix(number, 16).ok()?))
 }
 
 /// How far a row has come; the log's word for it never gets smaller.
@@ -225,7 +227,7 @@ impl Log {
     /// has read the row after that record was there knows by it that the row was set back.
     pub(crate) fn contradicts(&self, row: &Standing, upto: u64) -> bool {
         let said = |seq: u64| (1..=upto).contains(&seq);
-        let stages = number(&row.id).and_then(|number| self.told.stages.get(&number));
+        let stages = thing(&row.id).and_then(|thing| self.told.stages.get(&thing));
         let further =
             |stages: &[u64; _]| stages.iter().skip(row.stage.into()).any(|seq| said(*seq));
         let bearer = row.bears.as_ref().and_then(|name| self.told.bearers.get(name));
