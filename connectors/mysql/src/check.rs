@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use ebbgate_connector_api::{ConnectorError, Lack};
 
 use crate::{
+    definers,
     dialect::{Dialect, Need},
     failure::{Doing as _, Failure},
     grants::{self, Entry, Object},
@@ -12,6 +13,9 @@ use crate::{
     server::{Server, Session},
     sql,
 };
+
+/// As `SHOW GRANTS` tells it.
+const ALL: &str = "ALL PRIVILEGES";
 
 /// What the server says of us and of itself.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ struct Standing {
     on_server: BTreeSet<String>,
     /// Rights on the system database.
     on_mysql: BTreeSet<String>,
+    /// Databases on which we have all rights, as patterns.
+    whole: BTreeSet<String>,
     read_only: bool,
     /// A password must be told in clear, so that the server can judge it.
     refuses_hashes: bool,
@@ -39,6 +45,8 @@ pub(crate) async fn check(
     // Without that right, neither accounts nor claims can be seen.
     if !lacks.iter().any(|lack| lack.what.contains("SELECT")) {
         lacks.extend(anonymous(&mut session).await.doing(doing)?);
+        let open = definers::open_patterns(&mut session).await.doing(doing)?;
+        lacks.extend(open.iter().filter_map(|pattern| standing.lack_in_open(pattern)));
         match owner.respect(server).await {
             Ok(()) => {}
             Err(error) if error.may_pass() => return Err(error),
@@ -57,15 +65,21 @@ async fn look(session: &mut Session) -> Result<Standing, Failure> {
         WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'";
     let account = session.column("SELECT CURRENT_USER()".to_owned()).await?.concat();
     let mut on_server = BTreeSet::new();
-    let mut on_mysql = BTreeSet::new();
+    let (mut on_mysql, mut whole) = (BTreeSet::new(), BTreeSet::new());
     for line in session.column("SHOW GRANTS".to_owned()).await? {
         let Some(Entry::Rights { rights, on, .. }) = grants::entry(&line) else {
             continue;
         };
         match on {
             Object::Server => on_server.extend(rights),
-            Object::Database { pattern, whole: true } if sql::covers(&pattern, "mysql") => {
-                on_mysql.extend(rights);
+            Object::Database { pattern, whole: true } => {
+                let all = rights.iter().any(|right| right == ALL);
+                if sql::covers(&pattern, "mysql") {
+                    on_mysql.extend(rights);
+                }
+                if all {
+                    whole.insert(pattern);
+                }
             }
             Object::Database { .. } => {}
         }
@@ -77,6 +91,7 @@ async fn look(session: &mut Session) -> Result<Standing, Failure> {
         account,
         on_server,
         on_mysql,
+        whole,
         read_only: variable(session, "read_only").await?.is_some_and(|value| value != "OFF"),
         refuses_hashes: validates && strict,
     })
@@ -107,16 +122,35 @@ async fn variable(session: &mut Session, name: &str) -> Result<Option<String>, F
 }
 
 impl Standing {
-    fn lacks(&self) -> Vec<Lack> {
-        let mut lacks = Vec::new();
-        let account = match self.account.rsplit_once('@') {
+    fn account(&self) -> String {
+        match self.account.rsplit_once('@') {
             Some((user, host)) => sql::account(user, host),
             None => sql::literal(&self.account),
-        };
+        }
+    }
+
+    /// Where everybody may make something, a grant may leave something.
+    fn lack_in_open(&self, pattern: &str) -> Option<Lack> {
+        if self.on_server.contains(ALL) || self.whole.contains(pattern) {
+            return None;
+        }
+        let (account, place) = (self.account(), sql::identifier(pattern));
+        Some(Lack {
+            what: format!(
+                "everybody may make something in {place}, and {account} may not take over what a \
+                 grant leaves there"
+            ),
+            cure: format!("GRANT {ALL} ON {place}.* TO {account}"),
+        })
+    }
+
+    fn lacks(&self) -> Vec<Lack> {
+        let mut lacks = Vec::new();
+        let account = self.account();
         let mut ask = |needs: &[Need], has: &[&BTreeSet<String>], on: &str| {
             let has = |right: &str| has.iter().any(|has| has.contains(right));
             for need in needs {
-                let met = has("ALL PRIVILEGES") || has(need.right) || need.or.is_some_and(has);
+                let met = has(ALL) || has(need.right) || need.or.is_some_and(has);
                 if !met {
                     lacks.push(Lack {
                         what: format!("{account} lacks {} on {on} to {}", need.right, need.to),
@@ -157,6 +191,7 @@ mod tests {
             account: "ebbgate@%".to_owned(),
             on_server: set(on_server),
             on_mysql: set(on_mysql),
+            whole: set(&[r"lobby\_%"]),
             read_only: false,
             refuses_hashes: false,
         }
@@ -180,6 +215,14 @@ mod tests {
             ]
         );
         assert_eq!(lacks[1].what, "'ebbgate'@'%' lacks CONNECTION ADMIN on *.* to end sessions");
+    }
+
+    #[test]
+    fn where_everybody_may_make_something_all_rights_are_needed() {
+        let standing = standing(&["PROCESS"], &[]);
+        assert_eq!(standing.lack_in_open(r"lobby\_%"), None);
+        let lack = standing.lack_in_open("test").unwrap();
+        assert_eq!(lack.cure, "GRANT ALL PRIVILEGES ON `test`.* TO 'ebbgate'@'%'");
     }
 
     #[test]

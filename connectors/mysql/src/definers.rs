@@ -92,12 +92,17 @@ pub(crate) async fn others(
     Ok(found)
 }
 
-/// The databases in which everybody may make something, as in `test` on many servers.
-pub(crate) async fn open_to_all(session: &mut Session) -> Result<BTreeSet<String>, ConnectorError> {
+/// The same as patterns of `GRANT`.
+pub(crate) async fn open_patterns(session: &mut Session) -> Result<Vec<String>, Failure> {
     const OPEN: &str = "SELECT Db FROM mysql.db WHERE User IN ('', 'PUBLIC')
         AND 'Y' IN (Create_view_priv, Create_routine_priv, Trigger_priv, Event_priv)";
+    session.column(OPEN.to_owned()).await
+}
+
+/// The databases in which everybody may make something, as in `test` on many servers.
+pub(crate) async fn open_to_all(session: &mut Session) -> Result<BTreeSet<String>, ConnectorError> {
     let doing = || "look where everybody may make something".to_owned();
-    let patterns = session.column(OPEN.to_owned()).await.doing(doing)?;
+    let patterns = open_patterns(session).await.doing(doing)?;
     if patterns.is_empty() {
         return Ok(BTreeSet::new());
     }

@@ -125,15 +125,16 @@ impl Dialect {
         if self.literal_databases { name.to_owned() } else { sql::escaped(name) }
     }
 
-    /// The sessions: number, user, client, what they do, and for how many milliseconds.
+    /// The sessions but our own: number, user, client, what they do, and for how many milliseconds.
     pub(crate) fn sessions(self) -> &'static str {
         match self.maker {
             Maker::Mariadb => {
                 "SELECT ID, USER, HOST, COMMAND, CAST(TIME_MS AS SIGNED)
-                 FROM information_schema.PROCESSLIST"
+                 FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()"
             }
             Maker::Oracle => {
-                "SELECT ID, USER, HOST, COMMAND, TIME * 1000 FROM performance_schema.processlist"
+                "SELECT ID, USER, HOST, COMMAND, TIME * 1000 FROM performance_schema.processlist
+                 WHERE ID <> CONNECTION_ID()"
             }
         }
     }

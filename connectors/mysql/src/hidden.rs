@@ -47,12 +47,8 @@ impl Looks {
             return Ok(Vec::new());
         }
         let mut found: Vec<Hidden> = listed.iter().flat_map(may_be).collect();
-        match &self.all_along {
-            Some(before) => found.retain(|one| before.contains(&one.id)),
-            None => {
-                let own = session.column("SELECT connection_id()".to_owned()).await?.concat();
-                found.retain(|one| one.id.to_string() != own);
-            }
+        if let Some(before) = &self.all_along {
+            found.retain(|one| before.contains(&one.id));
         }
         self.learn(session, &found).await?;
         found.retain(|one| self.makers.get(&one.runs_as) == Some(&true));
@@ -69,11 +65,8 @@ impl Looks {
             .map(|one| one.runs_as.clone())
             .filter(|name| !known.contains_key(name))
             .collect();
-        let accounts = among(session, &new, ACCOUNTS).await?;
-        let makers = match accounts.is_empty() {
-            true => BTreeSet::new(),
-            false => among(session, &accounts, MAKERS).await?,
-        };
+        let accounts = accounts(session, &new).await?;
+        let makers = makers(session, &accounts).await?;
         known.extend(new.into_iter().map(|name| {
             let is_maker = makers.contains(&name);
             (name, is_maker)
@@ -82,28 +75,45 @@ impl Looks {
     }
 }
 
-/// Each tells names like `user@host` and `role@` among those that stand for `{}`.
-const ACCOUNTS: &str =
-    "SELECT name FROM (SELECT CONCAT(User, '@', Host) AS name FROM mysql.global_priv) AS accounts
-     WHERE name IN ({})";
-const MAKERS: &str = "SELECT definer AS name FROM mysql.proc
-     WHERE security_type = 'DEFINER' AND definer IN ({})
-     UNION SELECT DEFINER FROM information_schema.TRIGGERS WHERE DEFINER IN ({})";
-
-async fn among(
+/// Those of `names`, which are like `user@host` and `role@`, that there are.
+async fn accounts(
     session: &mut Session,
-    wanted: &BTreeSet<String>,
-    look: &str,
+    names: &BTreeSet<String>,
 ) -> Result<BTreeSet<String>, Failure> {
-    if wanted.is_empty() {
+    // Each by the table's key, of which there may be many thousands.
+    let is =
+        |(user, host)| format!("(Host = {} AND User = {})", sql::literal(host), sql::literal(user));
+    let which: Vec<_> = names.iter().filter_map(|name| name.rsplit_once('@')).map(is).collect();
+    if which.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let look = format!(
+        "SELECT CONCAT(User, '@', Host) FROM {} WHERE {}",
+        session.dialect().accounts(),
+        which.join(" OR ")
+    );
+    Ok(session.column(look).await?.into_iter().filter(|name| names.contains(name)).collect())
+}
+
+/// Those of `names` with whose rights something runs that others call.
+async fn makers(
+    session: &mut Session,
+    names: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Failure> {
+    if names.is_empty() {
         return Ok(BTreeSet::new());
     }
     // A role is told with or without an `@` after it.
-    let plain = wanted.iter().filter_map(|name| name.strip_suffix('@'));
-    let all: Vec<_> = wanted.iter().map(String::as_str).chain(plain).map(sql::literal).collect();
-    let told = session.column(look.replace("{}", &all.join(", "))).await?;
+    let plain = names.iter().filter_map(|name| name.strip_suffix('@'));
+    let all: Vec<_> = names.iter().map(String::as_str).chain(plain).map(sql::literal).collect();
+    let all = all.join(", ");
+    let look = format!(
+        "SELECT definer FROM mysql.proc WHERE security_type = 'DEFINER' AND definer IN ({all})
+         UNION SELECT DEFINER FROM information_schema.TRIGGERS WHERE DEFINER IN ({all})"
+    );
     let whole = |name: String| if name.contains('@') { name } else { name + "@" };
-    Ok(told.into_iter().map(whole).filter(|name| wanted.contains(name)).collect())
+    let told = session.column(look).await?.into_iter().map(whole);
+    Ok(told.filter(|name| names.contains(name)).collect())
 }
 
 /// As whom a session may be running something. What it is doing, it does by itself where the line

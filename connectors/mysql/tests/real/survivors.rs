@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ebbgate_connector_api::{Connector as _, ErrorKind};
+use ebbgate_connector_api::{Connector as _, Credential, ErrorKind};
+use ebbgate_connector_mysql::{MysqlConnector, MysqlSettings};
 
 use crate::support::*;
 
@@ -239,26 +240,44 @@ async fn to_leave_what_cannot_be_taken_over() {
 /// Many servers have a database `test` in which everybody may do anything.
 #[tokio::test]
 async fn to_leave_a_view_where_everybody_may_make_one() {
-    let shop = Shop::open().await;
-    let lobby = format!("lobby_{}", shop.database);
-    let mut admin = root().await;
-    run(&mut admin, &format!("CREATE DATABASE {lobby}")).await;
-    run(&mut admin, &format!("GRANT SELECT, CREATE VIEW ON {lobby}.* TO PUBLIC")).await;
-    let (grant, _, mut ana) = shop.session("select").await;
+    // A server of its own: who is everybody is asked by all who look.
+    let private =
+        tokio::task::spawn_blocking(|| ebbgate_testkit_mariadb::PrivateServer::start().unwrap())
+            .await
+            .unwrap();
+    let mut admin = connect(&private.url()).await.unwrap();
     run(
-        &mut ana,
-        &format!(
-            "CREATE DEFINER = CURRENT_ROLE VIEW {lobby}.leak AS SELECT * FROM {}.orders",
-            shop.database
-        ),
+        &mut admin,
+        "CREATE DATABASE lobby; GRANT SELECT, CREATE VIEW ON lobby.* TO PUBLIC;
+         CREATE DATABASE shop; CREATE TABLE shop.orders (item text);
+         INSERT INTO shop.orders VALUES ('tea');
+         CREATE USER anybody IDENTIFIED BY 'x';
+         CREATE USER agent IDENTIFIED BY 'x';
+         GRANT CREATE USER, PROCESS, CONNECTION ADMIN, SET USER ON *.* TO agent;
+         GRANT SELECT, UPDATE ON mysql.* TO agent;
+         GRANT ALL PRIVILEGES ON shop.* TO agent WITH GRANT OPTION",
     )
     .await;
-    run(&mut admin, &format!("CREATE USER {lobby} IDENTIFIED BY 'x'")).await;
-    let mut anybody = connect(&server().user_url(&lobby, &lobby, "x")).await.unwrap();
+    let url = format!("mysql://agent@127.0.0.1:{}/", private.port());
+    let password = Some("x".to_owned().into());
+    let settings = MysqlSettings::new("orders".parse().unwrap(), url, password);
+    let connector = MysqlConnector::new(settings).unwrap();
+    let lacks = connector.check().await.unwrap();
+    assert_eq!(lacks.len(), 1, "{lacks:?}");
+    assert_eq!(lacks[0].cure, "GRANT ALL PRIVILEGES ON `lobby`.* TO 'agent'@'%'");
+    run(&mut admin, &lacks[0].cure).await;
+    assert_eq!(connector.check().await.unwrap(), []);
+
+    let grant = grant_on("shop", "select");
+    connector.provision(&grant, now()).await.unwrap();
+    let credential = connector.credential(&grant, wish(PASSWORD), now()).await.unwrap();
+    let Credential::Login { user } = credential else { panic!("{credential:?}") };
+    let mut ana = connect(&private.user_url("lobby", &user, PASSWORD)).await.unwrap();
+    let leak = "CREATE DEFINER = CURRENT_ROLE VIEW leak AS SELECT * FROM shop.orders";
+    run(&mut ana, leak).await;
+    let mut anybody = connect(&private.user_url("lobby", "anybody", "x")).await.unwrap();
     assert_eq!(value(&mut anybody, "SELECT item FROM leak").await, "tea", "this is the way");
-    let finding = shop.revoke(&grant).await;
+    let finding = connector.revoke(&grant, &WallClock).await.unwrap();
     assert!(attempt(&mut anybody, "SELECT item FROM leak").await.is_err(), "{finding:?}");
-    assert!(finding.summary.contains(&format!("view {lobby}.leak")), "{}", finding.summary);
-    run(&mut admin, &format!("DROP DATABASE {lobby}; DROP USER {lobby}")).await;
-    run(&mut admin, &format!("REVOKE SELECT, CREATE VIEW ON {lobby}.* FROM PUBLIC")).await;
+    assert!(finding.summary.contains("view lobby.leak"), "{}", finding.summary);
 }
