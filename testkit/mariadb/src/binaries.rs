@@ -1,14 +1,11 @@
-//! Where MariaDB's programs and files are, and as whom they run.
+//! Where MariaDB's programs and files are.
 
 use std::{
     env,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use nix::unistd::{User, geteuid};
-
-use crate::{BIN_VARIABLE, Error, PLUGINS_VARIABLE, io};
+use crate::{BIN_VARIABLE, Error, PLUGINS_VARIABLE};
 
 /// What makes the system tables, in this order.
 const SYSTEM_TABLES: [&str; 3] =
@@ -60,60 +57,4 @@ fn first(name: &'static str, folders: &[PathBuf]) -> Result<PathBuf, Error> {
         let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
         Error::NotInstalled { what: name, looked_in: folders.join(":") }
     })
-}
-
-/// As whom the server runs: not as root, which could read what its SQL names.
-#[derive(Debug, Clone)]
-pub(crate) enum Account {
-    /// As whoever we are.
-    Ours,
-    /// As this one, because we are root.
-    Other(User),
-}
-
-impl Account {
-    pub(crate) fn choose() -> Result<Self, Error> {
-        if !geteuid().is_root() {
-            return Ok(Self::Ours);
-        }
-        ["mysql", "nobody"]
-            .iter()
-            .find_map(|name| User::from_name(name).ok().flatten())
-            .map(Self::Other)
-            .ok_or(Error::NoAccount)
-    }
-
-    /// Makes the account own `path`.
-    pub(crate) fn take(&self, path: &Path) -> Result<(), Error> {
-        let Self::Other(user) = self else {
-            return Ok(());
-        };
-        std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            .map_err(io("give a file to MariaDB's account"))
-    }
-
-    /// The words of a command that runs as this account.
-    pub(crate) fn words(&self, command: Vec<String>) -> Vec<String> {
-        match self {
-            Self::Ours => command,
-            Self::Other(user) => {
-                let mut words = vec![
-                    "setpriv".to_owned(),
-                    format!("--reuid={}", user.uid),
-                    format!("--regid={}", user.gid),
-                    "--clear-groups".to_owned(),
-                ];
-                words.extend(command);
-                words
-            }
-        }
-    }
-
-    /// A command that runs as this account.
-    pub(crate) fn command(&self, command: Vec<String>) -> Command {
-        let mut words = self.words(command).into_iter();
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words);
-        command
-    }
 }

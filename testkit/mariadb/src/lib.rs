@@ -11,13 +11,12 @@
 //! ```
 //!
 //! The server never outlives the process that started it, however that one ends: see
-//! [`supervisor`]. Everything blocks; call it from a test's thread or through `spawn_blocking`.
+//! [`ebbgate_testkit_process`]. Everything blocks; call it from a test's thread or through `spawn_blocking`.
 
 mod binaries;
 mod server;
-mod supervisor;
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 pub use server::PrivateServer;
 
@@ -43,18 +42,9 @@ pub enum Error {
         /// Where it was looked for.
         looked_in: String,
     },
-    /// There is no account to run it as.
-    #[error("MariaDB should not run as root, and there is no account 'mysql' or 'nobody'")]
-    NoAccount,
-    /// The machine did not play along.
-    #[error("could not {doing}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
+    /// A process could not be had.
+    #[error(transparent)]
+    Process(#[from] ebbgate_testkit_process::Error),
     /// The system tables could not be made.
     #[error("mariadbd --bootstrap failed: {output}")]
     Bootstrap {
@@ -75,8 +65,4 @@ pub enum Error {
     /// It does not run.
     #[error("MariaDB does not run")]
     NotRunning,
-}
-
-pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io { doing, source }
 }

@@ -2,24 +2,24 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::Read as _,
-    net::{Ipv4Addr, TcpListener},
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
-    thread,
     time::{Duration, Instant},
 };
 
+use ebbgate_testkit_process::{
+    Account, Log, Supervisor, free_port, io, last_lines, make_directory, pause, percent_encoded,
+    random_hex,
+};
 use tempfile::TempDir;
 
-use crate::{
-    Error,
-    binaries::{Account, Installation},
-    io,
-    supervisor::Supervisor,
-};
+use crate::{Error, binaries::Installation};
 
+/// As whom it runs where we are root.
+const ACCOUNTS: [&str; 2] = ["mysql", "nobody"];
+/// What ends a server that nobody wants any more: its data go too.
+const LAST_SIGNALS: &str = "KILL";
 /// Who may do anything.
 const ADMIN: &str = "root";
 /// How long a server may take until it is ready; a machine with many tests at once is slow.
@@ -68,12 +68,8 @@ impl PrivateServer {
     /// MariaDB is not installed, or does not start, perhaps because of an option.
     pub fn start_with(settings: &[&str]) -> Result<Self, Error> {
         let installation = Installation::find()?;
-        let account = Account::choose()?;
-        let directory = tempfile::Builder::new()
-            .prefix("ebbgate-maria-")
-            .tempdir()
-            .map_err(io("make a directory for MariaDB"))?;
-        account.take(directory.path())?;
+        let account = Account::choose(&ACCOUNTS)?;
+        let directory = make_directory("ebbgate-maria-", &account)?;
         let settings = SETTINGS.iter().chain(settings).map(|one| (*one).to_owned()).collect();
         let password = random_hex()?;
         let mut server =
@@ -132,7 +128,7 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::NotRunning`].
     pub fn stop(&mut self) -> Result<(), Error> {
-        self.running.take().ok_or(Error::NotRunning)?.end("TERM")
+        Ok(self.running.take().ok_or(Error::NotRunning)?.end("TERM")?)
     }
 
     /// Kills it as a crash would; it recovers when it is started again.
@@ -140,7 +136,7 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::NotRunning`].
     pub fn kill9(&mut self) -> Result<(), Error> {
-        self.running.take().ok_or(Error::NotRunning)?.end("KILL")
+        Ok(self.running.take().ok_or(Error::NotRunning)?.end("KILL")?)
     }
 
     /// Starts it again with what it held, on the same port.
@@ -151,12 +147,7 @@ impl PrivateServer {
         if self.running.is_some() {
             return Err(Error::Running);
         }
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .map_err(io("open MariaDB's log"))?;
-        let said_before = log.metadata().map_err(io("look at MariaDB's log"))?.len();
+        let (log, file) = Log::open(self.log_path())?;
         let mut command = self.server_command();
         let own = self.directory.path().display();
         command.extend([
@@ -165,26 +156,18 @@ impl PrivateServer {
             format!("--pid-file={own}/pid"),
         ]);
         command.extend(self.settings.iter().map(|setting| format!("--{setting}")));
-        let server = Supervisor::start(&self.account.words(command), self.directory.path(), log)?;
+        let command = self.account.words(command);
+        let server = Supervisor::start(&command, self.directory.path(), LAST_SIGNALS, file)?;
         let deadline = Instant::now() + START_PATIENCE;
-        while !self.said(said_before).contains("ready for connections") {
+        while !log.said().contains("ready for connections") {
             if !server.is_running() || Instant::now() > deadline {
                 server.end("KILL")?;
-                return Err(Error::NotStarted {
-                    log: self.log_path(),
-                    tail: last_lines(&self.said(said_before)),
-                });
+                return Err(Error::NotStarted { log: self.log_path(), tail: log.tail() });
             }
-            thread::sleep(Duration::from_millis(20));
+            pause();
         }
         self.running = Some(server);
         Ok(())
-    }
-
-    fn said(&self, from: u64) -> String {
-        let log = fs::read(self.log_path()).unwrap_or_default();
-        let said = log.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
-        String::from_utf8_lossy(said).into_owned()
     }
 
     fn server_command(&self) -> Vec<String> {
@@ -243,39 +226,4 @@ impl PrivateServer {
         }
         Err(Error::Bootstrap { output: last_lines(&String::from_utf8_lossy(&output.stderr)) })
     }
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
-}
-
-fn free_port() -> Result<u16, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(io("find a free port"))
-}
-
-fn random_hex() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(io("read randomness"))?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
-}
-
-/// RFC 3986, section 2.1: everything but the unreserved characters.
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
 }

@@ -11,14 +11,13 @@
 //! ```
 //!
 //! The server never outlives the process that started it, however that one ends: see
-//! [`supervisor`]. Everything blocks; call it from a test's thread or through `spawn_blocking`.
+//! [`ebbgate_testkit_process`]. Everything blocks; call it from a test's thread or through `spawn_blocking`.
 
 mod binaries;
 mod pooler;
 mod server;
-mod supervisor;
 
-use std::{io, path::PathBuf, sync::OnceLock};
+use std::{path::PathBuf, sync::OnceLock};
 
 pub use pooler::Pooler;
 pub use server::PrivateServer;
@@ -57,18 +56,9 @@ pub enum Error {
         /// The log's last lines.
         tail: String,
     },
-    /// PostgreSQL does not run as root and there is no account to run it as.
-    #[error("PostgreSQL refuses to run as root, and there is no account 'postgres' or 'nobody'")]
-    NoAccount,
-    /// The machine did not play along.
-    #[error("could not {doing}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
+    /// A process could not be had.
+    #[error(transparent)]
+    Process(#[from] ebbgate_testkit_process::Error),
     /// `initdb` failed.
     #[error("initdb failed: {output}")]
     Initdb {
@@ -89,10 +79,6 @@ pub enum Error {
     /// It does not run.
     #[error("PostgreSQL does not run")]
     NotRunning,
-}
-
-pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io { doing, source }
 }
 
 /// The superuser's URL of the server that this process's tests share: the one that

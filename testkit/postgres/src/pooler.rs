@@ -3,18 +3,17 @@
 
 use std::{
     env, fs,
-    fs::OpenOptions,
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use ebbgate_testkit_process::{Log, Supervisor, free_port, io, make_directory, pause};
 use tempfile::TempDir;
 
 use crate::{
-    Error, POOLER_VARIABLE, PrivateServer, io,
-    server::{free_port, make_directory, pause},
-    supervisor::Supervisor,
+    Error, POOLER_VARIABLE, PrivateServer,
+    server::{LAST_SIGNALS, PREFIX},
 };
 
 /// How long it may take until it is ready.
@@ -36,7 +35,7 @@ impl Pooler {
     /// PgBouncer is not installed, or does not start.
     pub fn start(server: &PrivateServer) -> Result<Self, Error> {
         let program = program()?;
-        let directory = make_directory(server.account())?;
+        let directory = make_directory(PREFIX, server.account())?;
         let file = |name: &str| directory.path().join(name);
         let port = free_port()?;
         let (users, settings) = (file("users"), file("settings"));
@@ -56,20 +55,14 @@ impl Pooler {
         for file in [&users, &settings] {
             server.account().take(file)?;
         }
-        let log = file("log");
-        let open = OpenOptions::new().create(true).append(true).open(&log);
-        let mut command = server.account().prefix();
-        command.extend([program, settings].map(|path| path.display().to_string()));
-        let running = Supervisor::start(
-            &command,
-            directory.path(),
-            open.map_err(io("open PgBouncer's log"))?,
-        )?;
+        let (log, open) = Log::open(file("log"))?;
+        let command = [program, settings].map(|path| path.display().to_string());
+        let command = server.account().words(command.into());
+        let running = Supervisor::start(&command, directory.path(), LAST_SIGNALS, open)?;
         let deadline = Instant::now() + START_PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if !running.is_running() || Instant::now() > deadline {
-                let tail = fs::read_to_string(&log).unwrap_or_default();
-                return Err(Error::PoolerNotStarted { tail });
+                return Err(Error::PoolerNotStarted { tail: log.tail() });
             }
             pause();
         }

@@ -1,26 +1,27 @@
 //! The server: made, started, stopped, killed, started again.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File, OpenOptions},
-    io::Read as _,
-    net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
+use ebbgate_testkit_process::{
+    Account, Log, Supervisor, free_port, io, make_directory, pause, percent_encoded, random_hex,
+};
 use tempfile::TempDir;
 
-use crate::{
-    Error,
-    binaries::{self, Account},
-    io,
-    supervisor::Supervisor,
-};
+use crate::{Error, binaries};
 
+/// As whom it runs where we are root, whom PostgreSQL refuses.
+const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
+/// How the names of directories begin.
+pub(crate) const PREFIX: &str = "ebbgate-pg-";
+/// What ends a server that nobody wants any more, at once; TERM goes before QUIT for one that has
+/// not yet replaced that QUIT is ignored.
+pub(crate) const LAST_SIGNALS: &str = "TERM QUIT";
 /// The superuser's name.
 const SUPERUSER: &str = "postgres";
 /// How long a server may take until it is ready; a machine with many tests at once is slow.
@@ -67,7 +68,7 @@ impl PrivateServer {
     /// PostgreSQL is not installed, or one of the two does not start.
     pub fn start_with_standby(settings: &[&str]) -> Result<(Self, Self), Error> {
         let mut primary = Self::prepare(settings)?;
-        let directory = make_directory(&primary.account)?;
+        let directory = make_directory(PREFIX, &primary.account)?;
         let mut standby = Self {
             running: None,
             directory,
@@ -83,7 +84,8 @@ impl PrivateServer {
             .status()
             .map_err(io("copy the primary's data"))?;
         if !copied.success() {
-            return Err(io("copy the primary's data")(std::io::Error::other(copied.to_string())));
+            let failed = std::io::Error::other(copied.to_string());
+            return Err(io("copy the primary's data")(failed).into());
         }
         primary.start_on_a_free_port()?;
         standby.append(&format!(
@@ -103,8 +105,8 @@ impl PrivateServer {
     /// Everything but the start.
     fn prepare(settings: &[&str]) -> Result<Self, Error> {
         let binaries = binaries::directory()?;
-        let account = Account::choose()?;
-        let directory = make_directory(&account)?;
+        let account = Account::choose(&ACCOUNTS)?;
+        let directory = make_directory(PREFIX, &account)?;
         let password = random_hex()?;
         let server = Self { running: None, directory, binaries, account, port: 0, password };
         server.initdb()?;
@@ -170,7 +172,7 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::NotRunning`].
     pub fn stop(&mut self) -> Result<(), Error> {
-        self.running.take().ok_or(Error::NotRunning)?.end("INT")
+        Ok(self.running.take().ok_or(Error::NotRunning)?.end("INT")?)
     }
 
     /// Kills it as a crash would; it recovers when it is started again.
@@ -178,7 +180,7 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::NotRunning`].
     pub fn kill9(&mut self) -> Result<(), Error> {
-        self.running.take().ok_or(Error::NotRunning)?.end("KILL")
+        Ok(self.running.take().ok_or(Error::NotRunning)?.end("KILL")?)
     }
 
     /// Starts it again with what it held, on the same port.
@@ -208,22 +210,19 @@ impl PrivateServer {
     }
 
     fn try_start(&mut self, deadline: Instant) -> Result<(), Error> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .map_err(io("open PostgreSQL's log"))?;
-        let said_before = log.metadata().map_err(io("look at PostgreSQL's log"))?.len();
-        let mut command = self.account.prefix();
-        command.push(self.binaries.join("postgres").display().to_string());
-        command.extend(["-D".to_owned(), self.data().display().to_string()]);
-        command.extend(["-p".to_owned(), self.port.to_string()]);
-        let server = Supervisor::start(&command, self.directory.path(), log)?;
+        let (log, file) = Log::open(self.log_path())?;
+        let command = self.account.words(vec![
+            self.binaries.join("postgres").display().to_string(),
+            "-D".to_owned(),
+            self.data().display().to_string(),
+            "-p".to_owned(),
+            self.port.to_string(),
+        ]);
+        let server = Supervisor::start(&command, self.directory.path(), LAST_SIGNALS, file)?;
         while !self.is_ready(&server) {
             if !server.is_running() || Instant::now() > deadline {
                 server.end("KILL")?;
-                let tail = self.log_tail(said_before);
-                return Err(Error::NotStarted { log: self.log_path(), tail });
+                return Err(Error::NotStarted { log: self.log_path(), tail: log.tail() });
             }
             pause();
         }
@@ -242,14 +241,6 @@ impl PrivateServer {
             && lines.nth(6).is_some_and(|status| status.trim() == "ready")
     }
 
-    fn log_tail(&self, from: u64) -> String {
-        let log = fs::read(self.log_path()).unwrap_or_default();
-        let said = log.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
-        let said = String::from_utf8_lossy(said);
-        let lines: Vec<_> = said.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
-    }
-
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
@@ -266,7 +257,7 @@ impl PrivateServer {
         self.account.take(&password_file)?;
         let output = self
             .account
-            .command(&self.binaries.join("initdb"))
+            .command(vec![self.binaries.join("initdb").display().to_string()])
             .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .arg(format!("--username={SUPERUSER}"))
             .arg(format!("--pwfile={}", password_file.display()))
@@ -308,59 +299,7 @@ impl PrivateServer {
             .append(true)
             .open(self.data().join("postgresql.conf"))
             .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-            .map_err(io("write postgresql.conf"))
-    }
-}
-
-pub(crate) fn make_directory(account: &Account) -> Result<TempDir, Error> {
-    let directory = tempfile::Builder::new()
-        .prefix("ebbgate-pg-")
-        .tempdir()
-        .map_err(io("make a directory for PostgreSQL"))?;
-    account.take(directory.path())?;
-    Ok(directory)
-}
-
-pub(crate) fn pause() {
-    thread::sleep(Duration::from_millis(20));
-}
-
-pub(crate) fn free_port() -> Result<u16, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(io("find a free port"))
-}
-
-fn random_hex() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(io("read randomness"))?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
-}
-
-/// RFC 3986, section 2.1: everything but the unreserved characters.
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_survives_any_password() {
-        assert_eq!(percent_encoded("a@b:c/d?ü~1"), "a%40b%3Ac%2Fd%3F%C3%BC~1");
+            .map_err(io("write postgresql.conf"))?;
+        Ok(())
     }
 }
