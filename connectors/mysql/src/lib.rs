@@ -12,7 +12,6 @@ mod grants;
 mod live;
 mod names;
 mod owner;
-mod patience;
 mod provision;
 mod rights;
 mod server;

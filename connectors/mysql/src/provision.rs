@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use ebbgate_domain::{Timestamp, mysql_verifier::MysqlVerifiers, order::GrantSpec};
 
 use crate::{
     failure::{Doing as _, Failure},
     names::grant_user,
-    patience::Patience,
     rights::{Rights, may_not_pass_on},
     server::{Server, Session},
     sql,

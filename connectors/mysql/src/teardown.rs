@@ -11,6 +11,7 @@ use std::{
 };
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     failure::Doing as _,
     live,
     names::GRAVEYARD,
-    patience::Patience,
     server::Server,
     sql,
 };

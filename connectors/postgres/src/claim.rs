@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind, Lack};
+use ebbgate_connector_sql::Patience;
 use sqlx::Row as _;
 
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
     graveyard,
     memo::Memo,
     names::GRAVEYARD,
-    patience::Patience,
     server::{Server, Session},
     sql,
 };

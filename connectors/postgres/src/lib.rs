@@ -16,7 +16,6 @@ mod memo;
 mod missing;
 mod names;
 mod owners;
-mod patience;
 mod provision;
 mod rights;
 mod server;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use ebbgate_domain::{Timestamp, order::GrantSpec, scram::ScramVerifier};
 
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     failure::{Doing as _, Failure},
     membership,
     names::{Wanted, grant_role},
-    patience::Patience,
     rights::Rights,
     server::{Server, Session},
     sql,

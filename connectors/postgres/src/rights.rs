@@ -5,6 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use ebbgate_domain::right::Level;
 use parking_lot::Mutex;
 use sqlx::{Row as _, postgres::types::Oid};
@@ -15,7 +16,6 @@ use crate::{
     missing::{self, Missing},
     names::Privilege,
     owners,
-    patience::Patience,
     server::{Server, Session},
     sql,
 };

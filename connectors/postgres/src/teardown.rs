@@ -15,6 +15,7 @@ use std::{
 };
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_sql::Patience;
 use sqlx::Row as _;
 use tokio::sync::oneshot;
 
@@ -23,7 +24,6 @@ use crate::{
     graveyard,
     look::{self, Holding, Look, Prepared},
     names::GRAVEYARD,
-    patience::Patience,
     server::{Server, Session},
     sql,
 };
