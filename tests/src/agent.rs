@@ -1,6 +1,7 @@
 //! An agent beside its databases: enrolled with a one-time token, then run from its own directory.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -24,6 +25,7 @@ pub struct Agent {
     name: String,
     folder: PathBuf,
     movable_clock: bool,
+    within: Vec<OsString>,
     process: Option<Program>,
 }
 
@@ -47,13 +49,26 @@ pub struct Served {
 impl Agent {
     /// Makes an agent whose settings are in `folder/agent.yaml`.
     pub fn new(name: &str, folder: PathBuf) -> Self {
-        Self { name: name.to_owned(), folder, movable_clock: false, process: None }
+        Self {
+            name: name.to_owned(),
+            folder,
+            movable_clock: false,
+            within: Vec::new(),
+            process: None,
+        }
     }
 
     /// Lets its clock be moved: it runs with libfaketime.
     #[must_use]
     pub fn with_movable_clock(mut self) -> Self {
         self.movable_clock = true;
+        self
+    }
+
+    /// Runs it by a command that replaces itself with it: on another network.
+    #[must_use]
+    pub fn within(mut self, words: &[OsString]) -> Self {
+        self.within = words.to_vec();
         self
     }
 
@@ -267,7 +282,7 @@ impl Agent {
     }
 
     fn program(&self) -> Result<Launch> {
-        Launch::new(places::program("ebbgate-agent")?)
+        Ok(Launch::new(places::program("ebbgate-agent")?)?.within(&self.within))
     }
 }
 

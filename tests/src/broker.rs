@@ -2,6 +2,7 @@
 //! started, stopped, killed and started again on the same port.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -26,13 +27,21 @@ pub struct Broker {
     folder: PathBuf,
     port: Port,
     environment: Vec<(String, String)>,
+    within: Vec<OsString>,
     process: Option<Program>,
 }
 
 impl Broker {
     /// Makes a broker whose settings are in `folder/ebbgate.yaml`, listening on `port`.
     pub fn new(folder: PathBuf, port: Port, environment: Vec<(String, String)>) -> Self {
-        Self { folder, port, environment, process: None }
+        Self { folder, port, environment, within: Vec::new(), process: None }
+    }
+
+    /// Runs it by a command that replaces itself with it: on another network.
+    #[must_use]
+    pub fn within(mut self, words: &[OsString]) -> Self {
+        self.within = words.to_vec();
+        self
     }
 
     /// Its folder, with settings, flows and data.
@@ -63,6 +72,11 @@ impl Broker {
     /// Where people and agents reach it.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port.number())
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port.number()
     }
 
     /// The certificate of its internal authority.
@@ -158,6 +172,7 @@ impl Broker {
 
     fn launch(&self, arguments: &[&str]) -> Result<Launch> {
         let mut launch = Launch::new(places::program("ebbgate-broker")?)?
+            .within(&self.within)
             .args(arguments)
             .arg("--config")
             .arg(self.settings());

@@ -80,6 +80,11 @@ impl Postgres {
         self.server.port()
     }
 
+    /// Its socket in the file system.
+    pub fn socket(&self) -> PathBuf {
+        self.server.socket_directory().join(format!(".s.PGSQL.{}", self.port()))
+    }
+
     /// The password of [`Self::CONNECTOR`].
     pub fn connector_password(&self) -> &str {
         &self.connector_password

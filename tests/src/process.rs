@@ -29,6 +29,7 @@ const PASSED_ON: [&str; 5] =
 /// How to start a program.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    within: Vec<OsString>,
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -44,7 +45,14 @@ impl Launch {
         environment.extend(
             PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?))),
         );
-        Ok(Self { program: program.into(), arguments: Vec::new(), environment })
+        Ok(Self { within: Vec::new(), program: program.into(), arguments: Vec::new(), environment })
+    }
+
+    /// Starts it by a command that replaces itself with it, such as `nsenter … --`.
+    #[must_use]
+    pub fn within(mut self, words: &[OsString]) -> Self {
+        self.within = words.to_vec();
+        self
     }
 
     /// Adds an argument.
@@ -71,9 +79,11 @@ impl Launch {
     /// The command, under `setpriv` of util-linux: it asks the kernel to signal the child when the
     /// thread that started it dies, which std can't do without unsafe code.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
-        command.arg("--").arg(&self.program).args(&self.arguments);
+        // The innermost: a command that changes its rights is no more signalled.
+        let setpriv = ["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from);
+        let mut words = self.within.iter().chain(&setpriv);
+        let mut command = Command::new(words.next().unwrap_or(&self.program.clone().into()));
+        command.args(words).arg(&self.program).args(&self.arguments);
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

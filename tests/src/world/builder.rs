@@ -9,6 +9,7 @@ use crate::{
     agent::{Agent, Served},
     aws::Account,
     broker::Broker,
+    cable::Cable,
     fake_aws::FakeAws,
     link::Link,
     localstack::LocalStack,
@@ -42,6 +43,7 @@ pub struct Builder {
     more_flows: Vec<(String, String)>,
     second_agent: bool,
     link: bool,
+    two_networks: bool,
     movable_clock: bool,
     partition: String,
     agent_settings: String,
@@ -74,6 +76,13 @@ impl Builder {
     #[must_use]
     pub fn link(mut self) -> Self {
         self.link = true;
+        self
+    }
+
+    /// Puts broker and agent on networks of their own, joined by a cable.
+    #[must_use]
+    pub fn two_networks(mut self) -> Self {
+        self.two_networks = true;
         self
     }
 
@@ -142,6 +151,13 @@ impl Builder {
             tokens.insert(person, token);
         }
         let port = Port::reserve()?;
+        let cable = if self.two_networks {
+            let servers: Vec<_> =
+                databases.values().map(|server| (server.port(), server.socket())).collect();
+            Some(Cable::lay(dir.path(), port.number(), &servers).await?)
+        } else {
+            None
+        };
         let folder = dir.path().join("broker");
         let text = settings::ebbgate(
             &folder.join("data"),
@@ -150,6 +166,12 @@ impl Builder {
             &integrations,
             account.as_ref(),
         );
+        // On both its loopback, for people, and its end of the cable, for the agent.
+        let text = if cable.is_some() {
+            text.replace("listen: 127.0.0.1", "listen: 0.0.0.0")
+        } else {
+            text
+        };
         settings::write(&folder.join("ebbgate.yaml"), &text)?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
         let more = self.more_databases.iter();
@@ -162,14 +184,19 @@ impl Builder {
         let environment = account.as_ref().map(Account::environment).unwrap_or_default();
 
         let link = if self.link { Some(Link::to(port.address()).await?) } else { None };
-        let agent = Agent::new(AGENT, dir.path().join("agent"));
+        let (brokers, agents) = match &cable {
+            Some(cable) => (cable.on_brokers_network(), cable.on_agents_network()),
+            None => (&[][..], &[][..]),
+        };
+        let agent = Agent::new(AGENT, dir.path().join("agent")).within(agents);
+        let broker = Broker::new(folder, port, environment).within(brokers);
+        let second_agent = Agent::new(SECOND_AGENT, dir.path().join("agent-2")).within(agents);
         let mut world = World {
-            broker: Broker::new(folder, port, environment),
+            broker,
             agent: if self.movable_clock { agent.with_movable_clock() } else { agent },
-            second_agent: self
-                .second_agent
-                .then(|| Agent::new(SECOND_AGENT, dir.path().join("agent-2"))),
+            second_agent: self.second_agent.then_some(second_agent),
             link,
+            cable,
             databases,
             handed_out,
             account,
@@ -213,9 +240,10 @@ impl World {
             })
             .collect();
         let adam = self.api(Person::Adam)?;
-        let broker = match &self.link {
-            Some(link) => format!("https://127.0.0.1:{}", link.port()),
-            None => self.broker.url(),
+        let broker = match (&self.link, &self.cable) {
+            (Some(link), _) => format!("https://127.0.0.1:{}", link.port()),
+            (None, Some(_)) => format!("https://{}", Cable::broker_address(self.broker.port())),
+            (None, None) => self.broker.url(),
         };
         for agent in std::iter::once(&mut self.agent).chain(&mut self.second_agent) {
             agent.write_settings(&broker, &served, agent_settings)?;

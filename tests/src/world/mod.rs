@@ -13,8 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    agent::Agent, api::Api, aws::Account, broker::Broker, ebb::Ebb, fake_aws::FakeAws, link::Link,
-    localstack::LocalStack, people::Person, postgres::Postgres, process::tail, secrets::HandedOut,
+    agent::Agent, api::Api, aws::Account, broker::Broker, cable::Cable, ebb::Ebb,
+    fake_aws::FakeAws, link::Link, localstack::LocalStack, people::Person, postgres::Postgres,
+    process::tail, secrets::HandedOut,
 };
 
 pub use acts::Login;
@@ -39,6 +40,8 @@ pub struct World {
     pub second_agent: Option<Agent>,
     /// The line between agents and broker, where this world was built with one.
     pub link: Option<Link>,
+    /// The cable between their networks, where this world was built with two.
+    pub cable: Option<Cable>,
     /// The PostgreSQL servers by integration; `orders` has the shop's database.
     pub databases: BTreeMap<String, Postgres>,
     /// All secrets handed out so far.
@@ -139,6 +142,14 @@ impl World {
     /// When this world was built without.
     pub fn link(&self) -> Result<&Link> {
         self.link.as_ref().context("build the world with .link()")
+    }
+
+    /// The cable between the broker's network and the agent's.
+    ///
+    /// # Errors
+    /// When this world was built without.
+    pub fn cable(&self) -> Result<&Cable> {
+        self.cable.as_ref().context("build the world with .two_networks()")
     }
 
     /// The running fake of AWS.

@@ -14,6 +14,7 @@ mod drift;
 mod fleet;
 mod live_sessions;
 mod localstack;
+mod networks;
 mod partition;
 mod permissions;
 mod races;
