@@ -15,22 +15,23 @@ pub(crate) async fn measure(world: &World) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure {
             what: "idle broker, resident".to_owned(),
-            result: format!("{:.1} MiB", resident(broker)?),
+            result: held(broker)?,
             goal: "<= 15 MiB",
         },
-        Figure {
-            what: "idle agent, resident".to_owned(),
-            result: format!("{:.1} MiB", resident(agent)?),
-            goal: "<= 12 MiB",
-        },
+        Figure { what: "idle agent, resident".to_owned(), result: held(agent)?, goal: "<= 12 MiB" },
     ])
 }
 
-/// A process's resident memory in MiB.
-fn resident(id: u32) -> Result<f64> {
-    let path = format!("/proc/{id}/status");
-    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+/// A process's resident memory, and its proportional share of it where pages are shared with others.
+fn held(id: u32) -> Result<String> {
+    let rss = mebibytes(&format!("/proc/{id}/status"), "VmRSS:")?;
+    let pss = mebibytes(&format!("/proc/{id}/smaps_rollup"), "Pss:")?;
+    Ok(format!("{rss:.1} MiB (its share {pss:.1})"))
+}
+
+fn mebibytes(path: &str, name: &str) -> Result<f64> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    Ok(kib.with_context(|| format!("find VmRSS in {path}"))? / 1_024.0)
+    Ok(kib.with_context(|| format!("find {name} in {path}"))? / 1_024.0)
 }
