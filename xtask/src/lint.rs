@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::{
+    footprint,
     run::{announce, cargo, command, step},
-    tidy, tools,
+    tidy, tools, units,
 };
 
 /// Runs all of them; the first that fails ends it.
@@ -14,6 +15,9 @@ use crate::{
 pub(crate) fn run() -> Result<()> {
     announce("house rules");
     tidy::check()?;
+    announce("the agent's dependencies");
+    footprint::check_dependencies()?;
+    units::check()?;
     step("cargo fmt", cargo().args(["fmt", "--all", "--check"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("cargo clippy", cargo().args(clippy))?;

@@ -3,12 +3,16 @@
 
 mod bench;
 mod demo;
+mod dist;
+mod footprint;
 mod lint;
+mod namespaces;
 mod run;
 mod simulate;
 mod test;
 mod tidy;
 mod tools;
+mod units;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,15 @@ enum Task {
     Test {
         /// Only tests whose name contains one of these
         filter: Vec<String>,
+        /// Only the PostgreSQL connector's suite, on each of these major versions (13 to 18)
+        #[arg(long, value_delimiter = ',', value_name = "VERSION,…")]
+        pg: Vec<u32>,
+    },
+    /// Build what is shipped, small, and check that the agent is light
+    Dist {
+        /// For this machine's own C library even where the target with musl is installed
+        #[arg(long)]
+        host: bool,
     },
     /// Check form, lints, dependencies and the house rules
     Lint,
@@ -56,7 +69,9 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo { keep } => demo::run(keep),
-        Task::Test { filter } => test::run(&filter),
+        Task::Test { filter, pg } if pg.is_empty() => test::run(&filter),
+        Task::Test { filter, pg } => test::run_on_postgres(&pg, &filter),
+        Task::Dist { host } => dist::run(host),
         Task::Lint => lint::run(),
         Task::Bench { filter } => bench::run(&filter),
         Task::Simulate { arguments } => simulate::run(&arguments),

@@ -18,7 +18,7 @@ pub(crate) fn workspace() -> PathBuf {
 }
 
 /// Where cargo puts what it builds.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(set) => workspace().join(set),
         None => workspace().join("target"),
