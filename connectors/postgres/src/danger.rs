@@ -4,6 +4,7 @@
 //! - One that may log in: its members may change or replace its functions, which run as itself, and
 //!   so set its password. Before PostgreSQL 16 `SET ROLE` is enough for that.
 //! - One with an attribute such as CREATEROLE, for the same reason.
+//! - The owner of the database from which roles are managed: it could shut us out of it.
 //! - A predefined one, but for a few that only show how the server fares.
 //! - Our own, and those that we made.
 //! - Any that is itself a member of such a role, at any distance.
@@ -29,7 +30,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// For the roles `candidates (oid)`: `closure (candidate, oid)` with all that each is, and
-/// `dangers (candidate, why)`. It takes the parameters that [`bind`] binds, from `$1` to `$4`, and
+/// `dangers (candidate, why)`. It takes the parameters that [`bind`] binds, from `$1` to `$5`, and
 /// needs `WITH RECURSIVE`.
 pub(crate) const DANGERS: &str = "
 closure AS (
@@ -49,20 +50,26 @@ dangers AS (
             WHEN rolbypassrls THEN 'bypasses row-level security'
             WHEN rolname ~ '^pg_' THEN 'reaches beyond any one database'
             WHEN rolcanlogin THEN 'may log in'
+            WHEN h.datdba IS NOT NULL THEN 'owns the database from which roles are managed'
             ELSE 'is managed by Ebbgate'
         END) AS why
     FROM closure c JOIN pg_roles r USING (oid)
+    LEFT JOIN pg_database h ON h.datdba = r.oid AND h.datname = $5
     WHERE rolname = current_user OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication
        OR rolbypassrls OR rolcanlogin
        OR (rolname ~ '^pg_' AND NOT rolname = ANY($4::text[]))
-       OR rolname LIKE $1 OR rolname ~ $2 OR rolname = $3
+       OR rolname LIKE $1 OR rolname ~ $2 OR rolname = $3 OR h.datdba IS NOT NULL
     GROUP BY candidate
 )";
 
-/// Binds the first four parameters.
-pub(crate) fn bind(sql: String) -> BoundQuery<'static> {
-    let query = sqlx::query(AssertSqlSafe(sql));
-    query.bind(GRANT_ROLES).bind(PRIVILEGE_ROLES).bind(GRAVEYARD).bind(HARMLESS.as_slice())
+/// Binds the first five parameters.
+pub(crate) fn bind(sql: String, session: &Session) -> BoundQuery<'static> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(GRANT_ROLES)
+        .bind(PRIVILEGE_ROLES)
+        .bind(GRAVEYARD)
+        .bind(HARMLESS.as_slice())
+        .bind(session.home_database().to_owned())
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,14 +86,14 @@ pub(crate) async fn refuse(session: &mut Session, roles: &[String]) -> Result<()
     }
     let doing = || format!("make the grant a member of {}", roles.join(", "));
     let look = format!(
-        "WITH RECURSIVE candidates AS (SELECT oid FROM pg_roles WHERE rolname = ANY($5::text[])),
+        "WITH RECURSIVE candidates AS (SELECT oid FROM pg_roles WHERE rolname = ANY($6::text[])),
          {DANGERS}
          SELECT coalesce(json_agg(json_build_object(
              'name', name, 'exists', r.oid IS NOT NULL, 'why', d.why)), '[]') AS roles
-         FROM unnest($5::text[]) AS wanted (name)
+         FROM unnest($6::text[]) AS wanted (name)
          LEFT JOIN pg_roles r ON r.rolname = name LEFT JOIN dangers d ON d.candidate = r.oid"
     );
-    let row = session.row(bind(look).bind(roles)).await.doing(doing)?;
+    let row = session.row(bind(look, session).bind(roles)).await.doing(doing)?;
     let found: Result<Json<Vec<Candidate>>, _> = row.try_get("roles");
     let Json(found) = found.map_err(Failure::from).doing(doing)?;
     for Candidate { name, exists, why } in found {

@@ -1,5 +1,6 @@
-//! The role that owns what grants leave behind. It has no right whatever, so that a function which
-//! runs as its owner gains nobody anything. Its comment says whose server this is.
+//! The role that owns what grants leave behind. It has no right whatever, and nothing that is left
+//! behind runs as its owner any more: what one person left would open what another did. Its comment
+//! says whose server this is.
 
 use ebbgate_connector_api::ConnectorError;
 use sqlx::Row as _;
@@ -23,7 +24,8 @@ pub(crate) async fn make(session: &mut Session) -> Result<(), ConnectorError> {
 /// The statements that give it what `roles` own in the session's database, where we are no superuser.
 ///
 /// Tables can be handed to anybody. The new owner of a function, and of other things that live in a
-/// schema, must be allowed to create there; so it is, for as long as this transaction takes.
+/// schema, must be allowed to create there, and that of a publication in the database; so it is, for
+/// as long as this transaction takes.
 pub(crate) async fn hand_over(
     session: &mut Session,
     roles: &[&str],
@@ -41,16 +43,36 @@ pub(crate) async fn hand_over(
             UNION SELECT dictnamespace, dictowner FROM pg_ts_dict
             UNION SELECT stxnamespace, stxowner FROM pg_statistic_ext
         )
-        SELECT DISTINCT n.nspname::text AS schema
+        SELECT DISTINCT format('SCHEMA %I', n.nspname) AS place
         FROM owned o JOIN owners w ON w.oid = o.owner JOIN pg_namespace n ON n.oid = o.schema
-        WHERE NOT has_schema_privilege($2::name, n.oid, 'CREATE')";
+        WHERE NOT has_schema_privilege($2::name, n.oid, 'CREATE')
+        UNION ALL
+        SELECT format('DATABASE %I', current_database())
+        WHERE EXISTS (SELECT FROM pg_publication JOIN owners w ON w.oid = pubowner)
+          AND NOT has_database_privilege($2::name, current_database(), 'CREATE')";
     let rows = session.rows(sqlx::query(LOOK).bind(roles).bind(GRAVEYARD)).await?;
     let graveyard = sql::identifier(GRAVEYARD);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for row in rows {
-        let schema = sql::identifier(row.try_get("schema")?);
-        before.push(format!("GRANT CREATE ON SCHEMA {schema} TO {graveyard}"));
-        after.push(format!("REVOKE CREATE ON SCHEMA {schema} FROM {graveyard}"));
+        let place: String = row.try_get("place")?;
+        before.push(format!("GRANT CREATE ON {place} TO {graveyard}"));
+        after.push(format!("REVOKE CREATE ON {place} FROM {graveyard}"));
     }
     Ok((before, after))
+}
+
+/// The statements by which functions and views that `roles` own in the session's database, and that
+/// run as their owner, run as whoever calls them from now on. Before 15 views cannot.
+pub(crate) async fn disarm(session: &mut Session, roles: &[&str]) -> Result<Vec<String>, Failure> {
+    // Under our search_path the names come with their schemas.
+    const LOOK: &str = "
+        WITH owners AS (SELECT oid FROM pg_roles WHERE rolname = ANY($1::text[]))
+        SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) AS statement
+        FROM pg_proc p JOIN owners w ON w.oid = p.proowner WHERE p.prosecdef
+        UNION ALL
+        SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass)
+        FROM pg_class c JOIN owners w ON w.oid = c.relowner WHERE c.relkind = 'v' AND $2";
+    let query = sqlx::query(LOOK).bind(roles).bind(session.is_at_least(15));
+    let rows = session.rows(query).await?;
+    rows.iter().map(|row| Ok(row.try_get("statement")?)).collect()
 }

@@ -23,6 +23,7 @@ mod server;
 mod sessions;
 mod settings;
 mod sql;
+mod survey;
 mod teardown;
 
 use std::{collections::HashMap, future::Future, sync::Arc};
@@ -50,7 +51,7 @@ use crate::{
     names::{GRANT_ROLES, Wanted},
     rights::Rights,
     server::Server,
-    teardown::Teardown,
+    teardown::Crowd,
 };
 pub use settings::{Limits, PostgresSettings};
 
@@ -62,6 +63,7 @@ pub struct PostgresConnector {
     replicas: Arc<[Arc<Server>]>,
     rights: Arc<Rights>,
     claim: Arc<Claim>,
+    crowd: Arc<Crowd>,
     /// Grants whose access was closed by a teardown that failed later.
     closed: Mutex<HashMap<GrantId, Closed>>,
 }
@@ -83,11 +85,13 @@ impl PostgresConnector {
             let options = settings.connect_options(url)?;
             Ok(Arc::new(Server::new(options, settings.limits)))
         };
-        let replicas: Result<_, ConnectorError> =
+        let replicas: Result<Arc<[_]>, ConnectorError> =
             settings.replicas.iter().map(|url| server(url)).collect();
+        let (server, replicas) = (server(&settings.url)?, replicas?);
         Ok(Self {
-            server: server(&settings.url)?,
-            replicas: replicas?,
+            crowd: Arc::new(Crowd::new(Arc::clone(&server), Arc::clone(&replicas))),
+            server,
+            replicas,
             integration: settings.integration,
             connection_limit: settings.connection_limit,
             rights: Arc::default(),
@@ -96,14 +100,14 @@ impl PostgresConnector {
         })
     }
 
-    async fn remove(&self, grant: GrantId, clock: &dyn Clock) -> Result<Finding, ConnectorError> {
+    async fn remove(
+        &self,
+        grant: GrantId,
+        deadline: Timestamp,
+        clock: &dyn Clock,
+    ) -> Result<Finding, ConnectorError> {
         let (closed, heard) = oneshot::channel();
-        let teardown = Teardown::new(
-            Arc::clone(&self.server),
-            Arc::clone(&self.replicas),
-            names::grant_role(grant),
-        );
-        let work = apart(teardown.run(closed));
+        let work = self.crowd.remove(names::grant_role(grant), deadline, clock.now(), closed);
         let watch = async {
             // An error means that it failed before that; its own error tells why.
             let sessions_ended = heard.await.ok()?;
@@ -213,7 +217,7 @@ impl Connector for PostgresConnector {
         grant: &GrantSpec,
         clock: &dyn Clock,
     ) -> Result<Finding, ConnectorError> {
-        self.remove(grant.grant, clock).await
+        self.remove(grant.grant, grant.deadline, clock).await
     }
 
     async fn marked(&self) -> Result<Vec<GrantId>, ConnectorError> {
@@ -256,7 +260,8 @@ impl Connector for PostgresConnector {
     ) -> Result<Finding, ConnectorError> {
         let (server, claim) = (Arc::clone(&self.server), Arc::clone(&self.claim));
         apart(async move { claim.take(&server).await }).await?;
-        self.remove(grant, clock).await
+        // Nobody knows its deadline: it has passed.
+        self.remove(grant, clock.now(), clock).await
     }
 
     async fn prune(&self, _now: Timestamp) -> Result<(), ConnectorError> {

@@ -62,7 +62,9 @@ pub(crate) struct Holding {
 ///   `SET ROLE`, would go on after the role is gone. Superusers and CREATEROLE need no such favour.
 /// - What we may not see of a session (`pg_read_all_stats`) is taken for the worse.
 /// - Under `SET ROLE` to a privilege role, what is prepared and made belongs to that. Privilege roles
-///   never own anything else.
+///   never own anything else. Default privileges for what they make, and user mappings, are no
+///   objects that could be given away: anybody who has the privilege may leave some behind, and they
+///   give nobody anything.
 const LOOK: &str = "
 WITH RECURSIVE
 role AS (
@@ -106,7 +108,8 @@ holdings AS (
     FROM role
     JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass
         AND (d.refobjid = role.oid
-             OR (d.deptype = 'o' AND d.refobjid IN (SELECT oid FROM privileges)))
+             OR (d.deptype = 'o' AND d.refobjid IN (SELECT oid FROM privileges)
+                 AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)))
     JOIN pg_roles r ON r.oid = d.refobjid
     LEFT JOIN pg_database b ON b.oid = d.dbid
     WHERE d.dbid = 0 OR b.oid IS NOT NULL

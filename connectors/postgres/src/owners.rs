@@ -32,7 +32,7 @@ struct Owner {
     joined: bool,
 }
 
-/// `$5` is the schema, NULL for all; `$6` the privilege role; `$7` whether the database's owner is
+/// `$6` is the schema, NULL for all; `$7` the privilege role; `$8` whether the database's owner is
 /// wanted, too. An extension's objects are not its users' to change.
 ///
 /// Owning or having rights on something outside the scope counts against a role, since a member
@@ -46,7 +46,7 @@ fn look_sql(can_refuse_set: bool) -> String {
         schemas AS (
             SELECT oid, nspname, nspowner FROM pg_namespace
             WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-              AND ($5::text IS NULL OR nspname = $5)
+              AND ($6::text IS NULL OR nspname = $6)
         ),
         things AS (
             SELECT c.relowner AS owner, s.nspname || '.' || c.relname AS \"table\"
@@ -61,7 +61,7 @@ fn look_sql(can_refuse_set: bool) -> String {
                               WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                                 AND d.deptype = 'e')
             UNION ALL SELECT nspowner, NULL FROM schemas
-            UNION ALL SELECT datdba, NULL FROM here WHERE $7
+            UNION ALL SELECT datdba, NULL FROM here WHERE $8
         ),
         candidates AS (
             SELECT r.oid, r.rolname, min(t.\"table\") AS \"table\"
@@ -82,9 +82,9 @@ fn look_sql(can_refuse_set: bool) -> String {
             LEFT JOIN pg_database b ON b.oid = d.dbid
             WHERE CASE
                 WHEN d.dbid = 0 THEN d.deptype = 'o'
-                    AND ($5 IS NOT NULL OR d.classid <> 'pg_database'::regclass OR d.objid <> here.oid)
+                    AND ($6 IS NOT NULL OR d.classid <> 'pg_database'::regclass OR d.objid <> here.oid)
                 WHEN d.dbid <> here.oid THEN true
-                WHEN $5 IS NULL OR d.classid = 'pg_default_acl'::regclass THEN false
+                WHEN $6 IS NULL OR d.classid = 'pg_default_acl'::regclass THEN false
                 WHEN d.classid = 'pg_class'::regclass THEN NOT EXISTS (
                     SELECT FROM pg_class x JOIN schemas s ON s.oid = x.relnamespace
                     WHERE x.oid = d.objid)
@@ -103,7 +103,7 @@ fn look_sql(can_refuse_set: bool) -> String {
             'name', c.rolname, 'table', c.\"table\", 'danger', d.why, 'outside', o.place,
             'joined', EXISTS (
                 SELECT FROM pg_auth_members m
-                WHERE m.roleid = c.oid AND m.member = $6::oid AND {options})
+                WHERE m.roleid = c.oid AND m.member = $7::oid AND {options})
         ) ORDER BY c.rolname), '[]') AS owners
         FROM candidates c LEFT JOIN dangers d ON d.candidate = c.oid
         LEFT JOIN outside o ON o.candidate = c.oid"
@@ -123,7 +123,7 @@ pub(crate) async fn join(
     let role = privilege.role();
     let doing = || format!("make {role} a member of the owners in {}", privilege.place());
     let wants_database = privilege.level == Level::Admin && privilege.schema.is_none();
-    let query = danger::bind(look_sql(session.is_at_least(16)))
+    let query = danger::bind(look_sql(session.is_at_least(16)), session)
         .bind(privilege.schema.clone())
         .bind(oid)
         .bind(wants_database);

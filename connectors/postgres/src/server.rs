@@ -5,7 +5,14 @@
 //! (sqlx#4385). So a session notes when a statement is under way, and a connection goes back among
 //! the warm ones only when none is. Time limits inside a session use the same rule.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use parking_lot::Mutex;
@@ -24,7 +31,8 @@ use crate::{
     settings::Limits,
 };
 
-/// How many sessions work on roles at a time, and as many again in other databases.
+/// How many sessions work on single roles at a time, as many again on many at once, and as many in
+/// other databases.
 const SESSIONS: usize = 4;
 /// A connection that rested longer is asked whether it still lives.
 const FRESH: Duration = Duration::from_secs(1);
@@ -38,8 +46,11 @@ pub(crate) type BoundQuery<'q> = Query<'q, Postgres, PgArguments>;
 pub(crate) struct Server {
     options: PgConnectOptions,
     limits: Limits,
+    /// Its version as it numbers itself; 0 until it was heard.
+    version: AtomicU32,
     warm: Mutex<Vec<Warm>>,
     home: Arc<Semaphore>,
+    many: Arc<Semaphore>,
     elsewhere: Arc<Semaphore>,
 }
 
@@ -51,7 +62,15 @@ struct Warm {
 impl Server {
     pub(crate) fn new(options: PgConnectOptions, limits: Limits) -> Self {
         let places = || Arc::new(Semaphore::new(SESSIONS));
-        Self { options, limits, warm: Mutex::default(), home: places(), elsewhere: places() }
+        Self {
+            options,
+            limits,
+            version: AtomicU32::new(0),
+            warm: Mutex::default(),
+            home: places(),
+            many: places(),
+            elsewhere: places(),
+        }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -66,7 +85,19 @@ impl Server {
     /// A session in the database from which roles are managed. Never wait for another one while
     /// holding it.
     pub(crate) async fn session(self: &Arc<Self>) -> Result<Session, ConnectorError> {
-        let place = place(&self.home).await?;
+        self.warm_session(&self.home).await
+    }
+
+    /// The same for work on many roles at once, which does not wait for work on single ones.
+    pub(crate) async fn session_for_many(self: &Arc<Self>) -> Result<Session, ConnectorError> {
+        self.warm_session(&self.many).await
+    }
+
+    async fn warm_session(
+        self: &Arc<Self>,
+        places: &Arc<Semaphore>,
+    ) -> Result<Session, ConnectorError> {
+        let place = place(places).await?;
         loop {
             // Taken out first, so that the lock is not held while the connection is asked.
             let Some(mut warm) = self.warm.lock().pop() else {
@@ -95,7 +126,22 @@ impl Server {
         Ok(self.opened(connection, None, place))
     }
 
+    /// Connects with the time limits lifted that databases may set for their sessions: later versions
+    /// know some that make earlier ones refuse. So the version is asked for first, and once.
     async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, ConnectorError> {
+        if self.version.load(Ordering::Relaxed) == 0 {
+            let connection = self.dial(options).await?;
+            let version = connection.server_version_num().unwrap_or_default();
+            self.version.store(version, Ordering::Relaxed);
+            if limits_since(version).next().is_none() {
+                return Ok(connection);
+            }
+        }
+        let limits = limits_since(self.version.load(Ordering::Relaxed));
+        self.dial(&options.clone().options(limits.map(|name| (name, "0")))).await
+    }
+
+    async fn dial(&self, options: &PgConnectOptions) -> Result<PgConnection, ConnectorError> {
         // Boxed: the driver's future is large and most calls find a warm connection.
         within(self.limits.connect, Box::pin(options.connect())).await.doing(|| {
             format!(
@@ -118,10 +164,18 @@ impl Server {
             connection: Some(connection),
             settled: true,
             limit: self.limits.statement + GRACE,
+            home_database: self.options.get_database().unwrap_or_default().to_owned(),
             home,
             _place: place,
         }
     }
+}
+
+/// The limits on how long a session may rest or a transaction may take, of a server of that version,
+/// beyond those that every session of ours sets.
+fn limits_since(version: u32) -> impl Iterator<Item = &'static str> {
+    let all = [(140_000, "idle_session_timeout"), (170_000, "transaction_timeout")];
+    all.into_iter().filter(move |(since, _)| version >= *since).map(|(_, name)| name)
 }
 
 async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ConnectorError> {
@@ -146,6 +200,7 @@ pub(crate) struct Session {
     /// False while a statement is under way, and for ever after one that was left midway.
     settled: bool,
     limit: Duration,
+    home_database: String,
     home: Option<Arc<Server>>,
     _place: OwnedSemaphorePermit,
 }
@@ -198,6 +253,11 @@ impl Session {
     pub(crate) fn is_at_least(&self, major: u32) -> bool {
         let version = self.connection.as_ref().and_then(PgConnection::server_version_num);
         version.is_some_and(|version| version >= major * 10_000)
+    }
+
+    /// The database from which roles are managed, whichever this session is in.
+    pub(crate) fn home_database(&self) -> &str {
+        &self.home_database
     }
 
     fn begin_statement(&mut self) -> Result<&mut PgConnection, Failure> {

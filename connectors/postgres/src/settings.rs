@@ -87,7 +87,8 @@ impl PostgresSettings {
     }
 
     /// How to connect. Whatever the server, the database or the role has set for its sessions, ours
-    /// find nothing but the catalog under a name without a schema, and may write.
+    /// are who they are, find nothing but the catalog under a name without a schema, and may write.
+    /// The owner of a database, and so whoever was granted that, sets what he likes for it.
     pub(crate) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, ConnectorError> {
         let refused = |why: String| {
             let doing = format!("use the URL of integration {}", self.integration);
@@ -121,6 +122,7 @@ impl PostgresSettings {
             ("lock_timeout", milliseconds(self.limits.lock).as_str()),
             ("idle_in_transaction_session_timeout", milliseconds(self.limits.statement).as_str()),
             ("search_path", "pg_catalog,pg_temp"),
+            ("role", "none"),
             ("standard_conforming_strings", "on"),
             ("default_transaction_read_only", "off"),
             ("default_transaction_isolation", "read committed"),

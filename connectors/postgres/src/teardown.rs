@@ -6,6 +6,7 @@
 //! prepared transaction survives even its role. Each step may be done again, so a teardown that
 //! broke off is begun anew.
 
+mod crowd;
 mod replicas;
 mod sessions;
 
@@ -21,15 +22,17 @@ use tokio::sync::oneshot;
 use crate::{
     failure::{Doing as _, Failure},
     graveyard,
-    look::{self, Holding, Look, Prepared},
+    look::{self, Backend, Holding, Look, Prepared},
     names::GRAVEYARD,
     patience::Patience,
     server::{Server, Session},
     sql,
+    survey::{Asked, Sight},
 };
+pub(crate) use crowd::Crowd;
 
 /// One teardown, through all its attempts.
-pub(crate) struct Teardown {
+struct Teardown {
     server: Arc<Server>,
     replicas: Arc<[Arc<Server>]>,
     role: String,
@@ -46,7 +49,7 @@ pub(crate) struct Teardown {
 }
 
 impl Teardown {
-    pub(crate) fn new(server: Arc<Server>, replicas: Arc<[Arc<Server>]>, role: String) -> Self {
+    fn new(server: Arc<Server>, replicas: Arc<[Arc<Server>]>, role: String) -> Self {
         Self {
             server,
             replicas,
@@ -63,11 +66,10 @@ impl Teardown {
 
     /// Tears down, verifies, and tells what it saw in one sentence. `closed` hears how many sessions
     /// were ended, at the moment when none is left and none can come.
-    pub(crate) async fn run(
+    async fn run(
         mut self,
-        closed: oneshot::Sender<u32>,
+        mut closed: Option<oneshot::Sender<u32>>,
     ) -> Result<String, ConnectorError> {
-        let mut closed = Some(closed);
         let mut patience = Patience::new(self.role.as_bytes());
         loop {
             match self.attempt(&mut closed).await {
@@ -87,7 +89,7 @@ impl Teardown {
         self.end_sessions_on_replicas().await?;
         if let Some(closed) = closed.take() {
             // Nobody listens any more where the caller was dropped; the work goes on.
-            let _ = closed.send(u32::try_from(self.ended.len()).unwrap_or(u32::MAX));
+            let _ = closed.send(self.sessions_ended());
         }
         if existed {
             self.roll_back(&found).await?;
@@ -145,6 +147,7 @@ impl Teardown {
                 true => (Vec::new(), Vec::new()),
                 false => graveyard::hand_over(&mut session, &roles).await.doing(doing)?,
             };
+            statements.extend(graveyard::disarm(&mut session, &roles).await.doing(doing)?);
             for holding in &holdings {
                 let role = sql::identifier(&holding.role);
                 let graveyard = sql::identifier(GRAVEYARD);
@@ -226,6 +229,28 @@ impl Teardown {
         }
         Err(ConnectorError::new(ErrorKind::StillPresent, doing())
             .because(format!("still there: {}", left.join(", "))))
+    }
+
+    fn sessions_ended(&self) -> u32 {
+        u32::try_from(self.ended.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What a look at many must know of this one.
+    fn asked(&self) -> Asked<'_> {
+        let privileges = self.privileges.iter().map(String::as_str).collect();
+        Asked { role: &self.role, oid: self.oid, privileges }
+    }
+
+    /// Keeps what later looks could no longer tell.
+    fn learn(&mut self, seen: &Sight) {
+        self.oid = self.oid.or(seen.oid);
+        self.existed |= seen.exists;
+        self.privileges.extend(seen.privileges.iter().cloned());
+    }
+
+    fn note_ended(&mut self, place: &str, sessions: &[Backend]) {
+        let clients = sessions.iter().filter(|one| one.client);
+        self.ended.extend(clients.map(|one| (place.to_owned(), one.pid)));
     }
 
     fn summary(&self) -> String {

@@ -20,7 +20,7 @@ mod supervisor;
 
 use std::{io, path::PathBuf, sync::OnceLock};
 
-pub use pooler::Pooler;
+pub use pooler::{PoolMode, Pooler};
 pub use server::PrivateServer;
 
 /// Names a directory with `initdb` and `postgres`, for testing against another version than the

@@ -20,6 +20,15 @@ use crate::{
 /// How long it may take until it is ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long a client keeps a connection to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolMode {
+    /// For a transaction.
+    Transaction,
+    /// Until it leaves.
+    Session,
+}
+
 /// A pooler of one's own. Dropping it ends it.
 #[derive(Debug)]
 pub struct Pooler {
@@ -30,11 +39,12 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one for `server`, with a pool that keeps a connection for each transaction only.
+    /// Starts one for `server`. A client that can't be given a connection to the server hears so
+    /// after 2 s; by default PgBouncer lets it wait for two minutes.
     ///
     /// # Errors
     /// PgBouncer is not installed, or does not start.
-    pub fn start(server: &PrivateServer) -> Result<Self, Error> {
+    pub fn start(server: &PrivateServer, mode: PoolMode) -> Result<Self, Error> {
         let program = program()?;
         let directory = make_directory(server.account())?;
         let file = |name: &str| directory.path().join(name);
@@ -47,10 +57,14 @@ impl Pooler {
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = scram-sha-256\nauth_file = {}\nauth_user = postgres\n\
              auth_query = SELECT usename, passwd FROM pg_shadow WHERE usename = $1\n\
-             pool_mode = transaction\nignore_startup_parameters = extra_float_digits\n\
-             server_login_retry = 0\n",
+             pool_mode = {}\nignore_startup_parameters = extra_float_digits\n\
+             server_login_retry = 1\nquery_wait_timeout = 2\n",
             server.port(),
             users.display(),
+            match mode {
+                PoolMode::Transaction => "transaction",
+                PoolMode::Session => "session",
+            },
         );
         fs::write(&settings, text).map_err(io("write PgBouncer's settings"))?;
         for file in [&users, &settings] {

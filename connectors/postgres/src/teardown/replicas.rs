@@ -6,11 +6,7 @@ use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use tokio::time::{Instant, sleep};
 
 use super::{Teardown, sessions::LONGEST_PAUSE};
-use crate::{
-    failure::Doing as _,
-    look,
-    server::{Server, Session},
-};
+use crate::{failure::Doing as _, look, server::Server};
 
 impl Teardown {
     /// Ends the sessions on every replica, once that knows that nobody logs in any more. One that
@@ -19,8 +15,7 @@ impl Teardown {
         if self.replicas.is_empty() {
             return Ok(());
         }
-        let doing = || "look how far the primary's log is".to_owned();
-        let position = look::position(&mut self.server.session().await?).await.doing(doing)?;
+        let position = position(&self.server).await?;
         let mut outcome = Ok(());
         for replica in Arc::clone(&self.replicas).iter() {
             outcome = outcome.and(self.end_sessions_on_replica(replica, &position).await);
@@ -35,14 +30,12 @@ impl Teardown {
     ) -> Result<(), ConnectorError> {
         let doing =
             || format!("end the sessions of {} on replica {}", self.role, replica.address());
-        let mut session = replica.session().await?;
-        wait_for(&mut session, replica, position).await?;
+        wait_until_there(replica, position).await?;
         // Of those who were made members of the role, sessions that began before now may have used it.
         let until = match self.delegates.is_empty() {
             true => None,
-            false => Some(look::now(&mut session).await.doing(doing)?),
+            false => Some(look::now(&mut replica.session().await?).await.doing(doing)?),
         };
-        drop(session);
         self.end_sessions_on(replica, until).await.map(drop)
     }
 
@@ -60,16 +53,22 @@ impl Teardown {
     }
 }
 
+/// How far the primary's log is: what was committed before is in there.
+pub(super) async fn position(primary: &Arc<Server>) -> Result<String, ConnectorError> {
+    let doing = || "look how far the primary's log is".to_owned();
+    look::position(&mut primary.session().await?).await.doing(doing)
+}
+
 /// Waits until the replica has replayed the primary's log up to `position`.
-async fn wait_for(
-    session: &mut Session,
-    replica: &Server,
+pub(super) async fn wait_until_there(
+    replica: &Arc<Server>,
     position: &str,
 ) -> Result<(), ConnectorError> {
     let doing = || format!("wait until replica {} knows of the grant's end", replica.address());
     let begun = Instant::now();
+    let mut session = replica.session().await?;
     loop {
-        match look::has_replayed(session, position).await.doing(doing)? {
+        match look::has_replayed(&mut session, position).await.doing(doing)? {
             Some(true) => return Ok(()),
             Some(false) if begun.elapsed() < replica.limits().sessions => {}
             Some(false) => {

@@ -18,20 +18,20 @@ use crate::{
 /// Taking LOGIN from a role is a matter of a moment. After so long somebody is in the way.
 const HELD_UP: Duration = Duration::from_millis(200);
 /// The first pause between two looks at the sessions; each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause between two looks.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// A log-in that was admitted and is not a session after so long is looked into.
 const IMPATIENCE: Duration = Duration::from_millis(50);
 /// A log-in that has not been admitted for so long is no longer on the brink of it: it waits for
 /// its client, and will be refused.
-const BRINK: Duration = Duration::from_millis(500);
+pub(super) const BRINK: Duration = Duration::from_millis(500);
 
 impl Teardown {
     /// Step 1: nobody logs in any more. False where the role is gone already.
     ///
-    /// The role's own sessions may hold this up: they may change its password, in a transaction that
-    /// they leave open. Then they are told to end right away.
+    /// Sessions of the role may hold this up: they may change its password, in a transaction that they
+    /// leave open or prepare; and so may those of its members. Then they are told to end right away.
     pub(super) async fn close_log_in(&mut self) -> Result<bool, ConnectorError> {
         let doing = format!("refuse log-ins as {}", self.role);
         let mut session = self.server.session().await?;
@@ -59,9 +59,12 @@ impl Teardown {
         let doing = || format!("end the sessions of {role}");
         // Not one of those that step 1 waits in.
         let mut session = self.server.new_session().await?;
-        let found = self.look(&mut session, None).await.doing(doing)?;
+        let now = look::now(&mut session).await.doing(doing)?;
+        let found = self.look(&mut session, Some(&now)).await.doing(doing)?;
         let place = self.server.address();
-        self.tell_to_end(&mut session, &place, &found).await.doing(doing)
+        self.tell_to_end(&mut session, &place, &found).await.doing(doing)?;
+        drop(session);
+        self.roll_back(&found).await
     }
 
     /// Step 2: no session is left, and none is on its way in. Answers with the last look.
@@ -127,8 +130,7 @@ impl Teardown {
             return Ok(());
         }
         look::terminate(session, &found.sessions, self.oid.is_some()).await?;
-        let clients = found.sessions.iter().filter(|one| one.client);
-        self.ended.extend(clients.map(|one| (place.to_owned(), one.pid)));
+        self.note_ended(place, &found.sessions);
         Ok(())
     }
 
@@ -213,7 +215,7 @@ impl Teardown {
 
 /// Those of `starting` that may yet become a session of a role that lost LOGIN before the first
 /// look. `before` are those who could at the last look.
-fn still_on_the_way(
+pub(super) fn still_on_the_way(
     starting: Vec<Starting>,
     before: Option<&[Starting]>,
     elapsed: Duration,
