@@ -4,6 +4,7 @@ use ebbgate_connector_api::{Connector as _, CredentialWish, ErrorKind};
 use ebbgate_connector_postgres::{PostgresConnector, PostgresSettings};
 use ebbgate_domain::verifier::Verifier;
 use ebbgate_testkit_postgres::PrivateServer;
+use futures_util::future::join_all;
 
 use crate::support::*;
 
@@ -115,6 +116,60 @@ async fn with_those_rights_a_grant_lives_and_ends() {
     // The graveyard needed a right for that, and has lost it again.
     let rights = "SELECT coalesce(array_to_string(nspacl, ','), '') FROM pg_namespace
                   WHERE nspname = 'public'";
+    assert!(!value::<String>(&mut admin, rights).await.contains("graveyard"));
+}
+
+#[tokio::test]
+async fn with_those_rights_many_end_together() {
+    let shop = modest_shop(server_of_ones_own().await, "modest").await;
+    let mut admin = shop.as_superuser().await;
+    run(&mut admin, &format!("GRANT pg_signal_backend, {} TO modest", shop.owner)).await;
+    let grants: Vec<_> = (0..60).map(|_| shop.grant("select")).collect();
+    for grant in &grants {
+        shop.provision(grant).await;
+    }
+    let mut ana = shop.register(&grants[30]).await.log_in().await.unwrap();
+    let findings = join_all(grants.iter().map(|grant| shop.revoke(grant))).await;
+    for (number, finding) in findings.iter().enumerate() {
+        assert_eq!(finding.sessions_ended, u32::from(number == 30));
+        assert!(finding.summary.contains("is gone, no session"), "{}", finding.summary);
+    }
+    assert!(attempt(&mut ana, "SELECT 1").await.is_err());
+    assert_eq!(shop.connector.marked().await.unwrap(), []);
+}
+
+/// A new owner of some things needs rights that the graveyard has not.
+#[tokio::test]
+async fn what_an_admin_makes_is_cleared_away_with_those_rights() {
+    let shop = modest_shop(server_of_ones_own().await, "modest").await;
+    let owner = shop.give_to_plain_owner().await;
+    let mut admin = shop.as_superuser().await;
+    let option = if is_at_least(16).await { "" } else { " WITH ADMIN OPTION" };
+    let grants = format!("GRANT pg_signal_backend TO modest; GRANT {owner} TO modest{option}");
+    run(&mut admin, &grants).await;
+    if is_at_least(16).await {
+        let join = format!("GRANT {owner} TO modest WITH ADMIN TRUE, INHERIT TRUE, SET TRUE");
+        run(&mut admin, &join).await;
+    }
+    let (grant, person, mut ana) = shop.session("admin").await;
+    run(
+        &mut ana,
+        "CREATE SCHEMA mine; CREATE TABLE mine.notes (n int); CREATE PUBLICATION all_of_it;
+         CREATE FUNCTION mine.peek() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$SELECT 'x'$$;
+         CREATE VIEW mine.seen AS SELECT 1 AS n",
+    )
+    .await;
+    shop.revoke(&grant).await;
+    assert!(!role_exists_in(&mut admin, &person.user).await);
+    for owner in [
+        "nspowner::regrole::text FROM pg_namespace WHERE nspname = 'mine'",
+        "pubowner::regrole::text FROM pg_publication",
+    ] {
+        let owner: String = value(&mut admin, &format!("SELECT {owner}")).await;
+        assert_eq!(owner, "ebbgate_graveyard");
+    }
+    let rights = "SELECT coalesce(array_to_string(datacl, ','), '') FROM pg_database
+                  WHERE datname = current_database()";
     assert!(!value::<String>(&mut admin, rights).await.contains("graveyard"));
 }
 

@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a panic is the report, in helpers of tests too")]
 
 mod claims;
+mod crashes;
 mod credentials;
+mod crowds;
 mod custom;
 mod errors;
+mod hostile;
 mod less_rights;
 mod levels;
 mod live_sessions;
+mod pooler;
+mod replicas;
 mod rights;
 mod support;
 mod survivors;
