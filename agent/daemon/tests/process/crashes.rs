@@ -30,7 +30,7 @@ async fn dies_while_tearing_down(point: &str) {
     let mut broker = Broker::start().await;
     let mut agent = Agent::enrolled(&broker);
     agent.start_to_crash_at(point);
-    let grant = Grant::of(1, 4);
+    let grant = Grant::of(1, 8);
     let mut stream = broker.welcome(vec![grant.provision(1)]).await;
     stream.provisioned(&grant, 1).await;
     broker.go_away();

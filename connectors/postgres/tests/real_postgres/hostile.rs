@@ -49,6 +49,7 @@ async fn a_member_that_holds_the_role() {
 /// The owner of a database may set what its sessions begin with; ours, too.
 #[rstest]
 #[case::another_identity("role = 'ROLE'")]
+#[case::another_user("session_authorization = 'ROLE'")]
 #[case::read_only("default_transaction_read_only = on")]
 #[case::other_names("search_path = public")]
 #[case::no_time("statement_timeout = 1")]
