@@ -69,7 +69,13 @@ impl Claim {
         // who claim at once, the second waits, fails, and looks again.
         let mut session = server.new_session().await?;
         let graveyard = sql::identifier(GRAVEYARD);
-        session.execute(format!("BEGIN; ALTER ROLE {graveyard} NOLOGIN")).await.map_err(refused)?;
+        let locked = session.execute(format!("BEGIN; ALTER ROLE {graveyard} NOLOGIN")).await;
+        if let Err(failure) = locked {
+            drop(session);
+            // Whoever was first has most likely claimed it by now.
+            let ours = self.is_ours(&mut server.session().await?).await?;
+            return if ours { Ok(()) } else { Err(refused(failure)) };
+        }
         if !self.is_ours(&mut session).await? {
             let comment = sql::literal(&format!("{MARK}{owner}"));
             let claim = format!("COMMENT ON ROLE {graveyard} IS {comment}");

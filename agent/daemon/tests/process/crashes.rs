@@ -1,5 +1,7 @@
 //! Death by SIGKILL at every step of giving and of taking, as the crash points allow.
 
+use ebbgate_proto::v1;
+
 use crate::{agent::Agent, broker::Broker, support::Grant};
 
 async fn dies_while_provisioning(point: &str) {
@@ -28,7 +30,7 @@ async fn dies_while_tearing_down(point: &str) {
     let mut broker = Broker::start().await;
     let mut agent = Agent::enrolled(&broker);
     agent.start_to_crash_at(point);
-    let grant = Grant::of(1, 4);
+    let grant = Grant::of(1, 8);
     let mut stream = broker.welcome(vec![grant.provision(1)]).await;
     stream.provisioned(&grant, 1).await;
     broker.go_away();
@@ -38,6 +40,34 @@ async fn dies_while_tearing_down(point: &str) {
     broker.come_back().await;
     let mut stream = broker.welcome(vec![grant.revoke(2)]).await;
     stream.torn_down(&grant, 2).await;
+}
+
+/// What was done for some of them stands on the server, and not a word of it in the journal.
+async fn dies_while_tearing_down_many(point: &str) {
+    let mut broker = Broker::start().await;
+    let mut agent = Agent::enrolled(&broker);
+    let grants: Vec<_> = (1..=12).map(|n| Grant::of(n, 600)).collect();
+    let orders = |order: fn(&Grant) -> v1::Order| grants.iter().map(order).collect::<Vec<_>>();
+    agent.start();
+    let mut stream = broker.welcome(orders(|grant| grant.provision(1))).await;
+    for _ in &grants {
+        let (_, _, result) = stream.outcome().await;
+        assert!(matches!(result, v1::outcome::Result::Provisioned(_)), "{result:?}");
+    }
+    agent.kill();
+    agent.start_to_crash_at(point);
+    let _stream = broker.welcome(orders(|grant| grant.revoke(2))).await;
+    agent.crashes().await;
+
+    agent.start();
+    let mut stream = broker.welcome(orders(|grant| grant.revoke(2))).await;
+    for _ in &grants {
+        let (_, _, result) = stream.outcome().await;
+        assert!(matches!(result, v1::outcome::Result::TornDown(_)), "{result:?}");
+    }
+    for grant in &grants {
+        assert!(!grant.is_there(&agent.server).await);
+    }
 }
 
 macro_rules! deaths {
@@ -59,5 +89,7 @@ deaths! {
     before_a_teardown_is_on_record: dies_while_tearing_down at "agent.revoke.before_intent";
     after_a_teardown_is_on_record: dies_while_tearing_down at "agent.revoke.after_intent";
     after_a_teardown_is_done: dies_while_tearing_down at "agent.revoke.after_effect";
+    after_many_lost_their_log_in: dies_while_tearing_down_many at "postgres.together.closed";
+    after_many_were_dropped: dies_while_tearing_down_many at "postgres.together.dropped";
     after_a_teardowns_end_is_on_record: dies_while_tearing_down at "agent.revoke.after_record";
 }
