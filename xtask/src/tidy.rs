@@ -37,6 +37,7 @@ pub(crate) fn check() -> Result<()> {
         broken.extend(words(file, &text));
     }
     broken.extend(pages_of_codes(&files)?);
+    broken.extend(tests_of_faults(&files)?);
     for line in &broken {
         eprintln!("    {line}");
     }
@@ -118,6 +119,28 @@ fn pages_of_codes(files: &[String]) -> Result<Vec<String>> {
     Ok(without_page.chain(without_code).collect())
 }
 
+/// Every test that docs/faults.md names is there.
+fn tests_of_faults(files: &[String]) -> Result<Vec<String>> {
+    const PAGE: &str = "docs/faults.md";
+    let page = fs::read_to_string(workspace().join(PAGE)).context("read docs/faults.md")?;
+    let sources = files.iter().filter(|file| file.ends_with(".rs"));
+    let sources: String =
+        sources.filter_map(|file| fs::read_to_string(workspace().join(file)).ok()).collect();
+    let missing = |name: &&str| !sources.contains(&format!("fn {name}("));
+    let missing = names_in(&page).into_iter().filter(missing);
+    Ok(missing.map(|name| format!("{PAGE}: there is no test {name}")).collect())
+}
+
+/// What a page says in backquotes, as far as it can be a function's name.
+fn names_in(page: &str) -> Vec<&str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        text.contains('_')
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    quoted.filter(is_name).collect()
+}
+
 /// The codes that a source file gives out.
 fn codes_in(text: &str, rules: bool) -> Vec<String> {
     let after_status = text.split("StatusCode::").skip(1).filter_map(|rest| rest.split_once(','));
@@ -158,6 +181,12 @@ mod tests {
         "#;
         assert_eq!(codes_in(text, true), ["not_found", "own_request"]);
         assert_eq!(codes_in(text, false), ["not_found"]);
+    }
+
+    #[test]
+    fn finds_the_tests_that_a_page_names() {
+        let page = "| 1 | gone | `a_bucket_2_is_gone`, `cargo xtask test NAME`, `x.rs` and `one` |";
+        assert_eq!(names_in(page), ["a_bucket_2_is_gone"]);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Agent {
     pub(crate) orphan_age: SignedDuration,
     /// Marks of grants that nobody known has, as the last look saw them.
     pub(crate) suspects: BTreeMap<IntegrationName, BTreeMap<GrantId, Suspect>>,
+    /// Orphans that were removed, and that the broker has not on record yet.
+    pub(crate) untold: BTreeMap<(IntegrationName, GrantId), Finding>,
     /// When grants were provisioned, as far as that was in this life of the process.
     pub(crate) settled: BTreeMap<GrantId, Reading>,
     pub(crate) seen: Option<Reading>,
@@ -79,6 +81,7 @@ impl Agent {
             welcomes: 0,
             orphan_age: ORPHAN_AGE,
             suspects: BTreeMap::new(),
+            untold: BTreeMap::new(),
             settled: BTreeMap::new(),
             seen,
         }
@@ -174,7 +177,7 @@ impl Agent {
                 steps.push(Step::Report(Report::Credential { grant, seq, result }));
             }
             (Done::Orphan { integration, result: Ok(finding) }, _) => {
-                steps.push(Step::Report(Report::OrphanRemoved { integration, grant, finding }));
+                self.orphan_removed(integration, grant, finding, &mut steps);
             }
             (Done::Provision(result), Some(held))
                 if held.stage == Stage::ProvisionIntended && !again =>

@@ -116,6 +116,18 @@ impl Agent {
         self.offset.map_or(ClockState::Agrees, Offset::state)
     }
 
+    /// How long ago the broker said something that bears its time: at least, and at most. None
+    /// where its time was never told.
+    pub(crate) fn age(
+        &self,
+        sent_at: Timestamp,
+        now: &Reading,
+    ) -> Option<(SignedDuration, SignedDuration)> {
+        let Offset { by, doubt } = self.offset?;
+        let likely = now.wall.duration_since(sent_at).saturating_sub(by);
+        Some((likely.saturating_sub(doubt), likely.saturating_add(doubt)))
+    }
+
     /// Why nothing new is taken on with such a clock.
     pub(crate) fn clock_objection(&self) -> Option<Failure> {
         let offset = self.offset.filter(|offset| offset.state() == ClockState::Refuses)?;

@@ -1,4 +1,4 @@
-//! Credentials: only for a grant that is there now, one at a time. The verifier passes through
+//! Credentials: only for a grant that is there now, or about to be; one at a time. The verifier passes through
 //! memory; no record has it (I8).
 
 use ebbgate_domain::{ids::GrantId, verifier::Verifier};
@@ -22,11 +22,13 @@ pub struct CredentialOrder {
 }
 
 impl Agent {
-    /// Takes up a credential order: its number goes on record, then the target is asked.
+    /// Takes up a credential order: its number goes on record, then the target is asked. Where the
+    /// grant is being provisioned, as by an agent that has just taken it over, it waits for that.
     pub fn on_credential(&mut self, order: CredentialOrder, now: &Reading) -> Vec<Step> {
         let mut steps = Vec::new();
         let CredentialOrder { grant, seq, verifier } = order;
-        match usable(self.state.get(grant), seq, now).cloned() {
+        let begun = self.work.get(&grant).is_some_and(|work| work.running || work.provision);
+        match usable(self.state.get(grant), begun, seq, now).cloned() {
             Err(failure) => {
                 steps.push(Step::Report(Report::Credential { grant, seq, result: Err(failure) }));
             }
@@ -47,7 +49,8 @@ impl Agent {
         steps: &mut Vec<Step>,
     ) {
         let Some(work) = self.work.get_mut(&grant) else { return };
-        let Err(failure) = usable(self.state.get(grant), u64::MAX, now) else { return };
+        let held = self.state.get(grant);
+        let Err(failure) = usable(held, work.running, u64::MAX, now) else { return };
         for (seq, _) in work.credentials.drain(..) {
             let result = Err(failure.clone());
             steps.push(Step::Report(Report::Credential { grant, seq, result }));
@@ -55,22 +58,28 @@ impl Agent {
     }
 }
 
-fn usable<'a>(held: Option<&'a Held>, seq: u64, now: &Reading) -> Result<&'a Held, Failure> {
+/// `begun` tells whether something is under way for it: provisioning, where that is not done yet.
+fn usable<'a>(
+    held: Option<&'a Held>,
+    begun: bool,
+    seq: u64,
+    now: &Reading,
+) -> Result<&'a Held, Failure> {
     let Some(held) = held else {
         return Err(Failure::lasting("the agent does not hold the grant"));
     };
     match held.stage {
-        Stage::ProvisionIntended => Err(Failure::passing("the grant is not provisioned yet")),
+        Stage::ProvisionIntended if !begun => {
+            Err(Failure::passing("the grant is not provisioned yet"))
+        }
         Stage::RevokeIntended | Stage::TornDown { .. } => {
             Err(Failure::lasting("the grant has ended"))
         }
-        Stage::Provisioned if held.deadline.is_over(now) => {
-            Err(Failure::lasting("the grant has ended"))
-        }
-        Stage::Provisioned if seq < held.seq => Err(Failure::lasting(format!(
+        _ if held.deadline.is_over(now) => Err(Failure::lasting("the grant has ended")),
+        _ if seq < held.seq => Err(Failure::lasting(format!(
             "the credential order {seq} is older than {}, the newest the agent has seen",
             held.seq
         ))),
-        Stage::Provisioned => Ok(held),
+        Stage::ProvisionIntended | Stage::Provisioned => Ok(held),
     }
 }

@@ -7,7 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use ebbgate_domain::{ids::GrantId, names::IntegrationName, order::EndCause};
+use ebbgate_domain::{
+    ids::GrantId,
+    names::IntegrationName,
+    order::{EndCause, Finding},
+};
 use jiff::SignedDuration;
 
 use crate::{
@@ -19,6 +23,9 @@ use crate::{
 
 /// How long a mark that nobody knows stays at least, where the settings say nothing.
 pub(crate) const ORPHAN_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many removed orphans are remembered for a broker that does not say that it has them.
+const MOST_UNTOLD: usize = 1_000;
 
 /// One look at a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +125,36 @@ impl Agent {
             steps.push(Step::AskAnew);
         }
         orphans
+    }
+
+    /// It is told until the broker has it on record.
+    pub(crate) fn orphan_removed(
+        &mut self,
+        integration: IntegrationName,
+        grant: GrantId,
+        finding: Finding,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.untold.len() < MOST_UNTOLD {
+            self.untold.insert((integration.clone(), grant), finding.clone());
+        }
+        steps.push(Step::Report(Report::OrphanRemoved { integration, grant, finding }));
+    }
+
+    /// The broker has it on record that an orphan was removed.
+    pub fn on_orphan_recorded(&mut self, integration: &IntegrationName, grant: GrantId) {
+        self.untold.remove(&(integration.clone(), grant));
+    }
+
+    /// What was told into a stream that broke may have been lost with it.
+    pub(crate) fn orphans_again(&self) -> impl Iterator<Item = Step> {
+        self.untold.iter().map(|((integration, grant), finding)| {
+            Step::Report(Report::OrphanRemoved {
+                integration: integration.clone(),
+                grant: *grant,
+                finding: finding.clone(),
+            })
+        })
     }
 
     fn is_orphan(&self, grant: GrantId, started: &Reading) -> bool {

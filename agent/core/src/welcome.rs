@@ -36,6 +36,7 @@ impl Agent {
     pub fn on_welcome(&mut self, welcome: Welcome, draining: bool, now: &Reading) -> Vec<Step> {
         let Welcome { orders, unread, whole, elsewhere, served, broker_now } = welcome;
         let mut steps = self.on_broker_time(broker_now, now);
+        steps.extend(self.orphans_again());
         let listed = orders.iter().map(|ordered| ordered.order.spec.grant);
         let standing: BTreeSet<GrantId> = listed.chain(unread).collect();
         let others: Vec<Held> = self
@@ -61,6 +62,19 @@ impl Agent {
     /// the last Welcome had listed it.
     pub fn on_elsewhere(&mut self, grant: GrantId) {
         self.elsewhere.insert(grant);
+    }
+
+    /// What another agent held is over: a mark of it is an orphan's from now on, and what this one
+    /// still has of it from before ends.
+    pub fn on_elsewhere_over(&mut self, grant: GrantId, now: &Reading) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.elsewhere.remove(&grant);
+        if let Some(held) = self.state.get(grant).filter(|held| held.is_given()) {
+            let (seq, spec) = (held.seq, held.spec.clone());
+            self.intend_revoke(seq, spec, EndCause::NotStanding, now, &mut steps);
+            self.kick(grant, now, &mut steps);
+        }
+        steps
     }
 
     fn not_standing(&mut self, held: &Held, now: &Reading, steps: &mut Vec<Step>) {

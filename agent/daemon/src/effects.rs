@@ -133,6 +133,20 @@ impl Lanes {
         self.run(integration);
     }
 
+    /// Takes out what waits and must not begin any more. Only what gives access is asked for, and what
+    /// looks after marks: a teardown is never taken back.
+    pub(crate) fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> Vec<Effect> {
+        let mut withdrawn = Vec::new();
+        for lane in self.lanes.values_mut() {
+            let waiting = std::mem::take(&mut lane.others).into_iter();
+            let (out, stays): (VecDeque<_>, VecDeque<_>) =
+                waiting.partition(|effect| unwanted(effect));
+            lane.others = stays;
+            withdrawn.extend(out);
+        }
+        withdrawn
+    }
+
     /// Begins nothing more. What waits is on record, and taken up by the next start.
     pub(crate) fn close(&mut self) {
         self.closed = true;

@@ -160,6 +160,14 @@ impl Keeper {
     pub(crate) fn turn(&mut self, events: Vec<Event>) {
         let now = self.clocks.reading();
         let mut steps = Vec::new();
+        if self.agent.has_stood_still(&now) {
+            tracing::warn!(
+                alarm = "stood-still",
+                "the agent stood still: what waited to give access is asked for anew"
+            );
+            let failure = "the agent stood still before it was begun";
+            steps.extend(self.withdraw(|_, _| true, failure, &now));
+        }
         for event in events {
             steps.extend(self.take(event, &now));
         }
@@ -236,6 +244,11 @@ impl Keeper {
                 self.agent.on_elsewhere(grant);
                 Vec::new()
             }
+            Heard::ElsewhereOver(grant) => self.agent.on_elsewhere_over(grant, now),
+            Heard::OrphanRecorded(integration, grant) => {
+                self.agent.on_orphan_recorded(&integration, grant);
+                Vec::new()
+            }
             Heard::Time(broker_now) => self.agent.on_broker_time(broker_now, now),
             Heard::Sessions { query, integration } => {
                 if let Some(outbox) = &self.outbox {
@@ -262,6 +275,12 @@ impl Keeper {
     /// First the records, then what they announce.
     fn carry_out(&mut self, steps: Vec<Step>, now: &Reading) {
         let mut steps = self.agent.without_overtaken(steps, now);
+        let ends = |step: &Step| matches!(step, Step::Append(Record::RevokeIntended { .. }));
+        if steps.iter().any(ends) {
+            // What still waits for its place in a lane is not begun first (I5).
+            let failure = "its teardown came first";
+            steps.extend(self.withdraw(Agent::is_overtaken, failure, now));
+        }
         let records: Vec<Record> = steps
             .iter()
             .filter_map(|step| match step {
@@ -307,6 +326,20 @@ impl Keeper {
             tracing::info!("marks that nobody knows: asking the broker what stands by now");
             self.redial();
         }
+    }
+
+    /// Ends effects that wait for their place, and never had it.
+    fn withdraw(
+        &mut self,
+        unwanted: impl Fn(&Agent, &Effect) -> bool,
+        failure: &str,
+        now: &Reading,
+    ) -> Vec<Step> {
+        let withdrawn = self.lanes.withdraw(|effect| unwanted(&self.agent, effect));
+        let failed = |effect: Effect| {
+            self.agent.on_done(effect.grant(), effect.failed(Failure::passing(failure)), now)
+        };
+        withdrawn.into_iter().flat_map(failed).collect()
     }
 
     /// What may be done though it is not on record: tearing down, always; giving access, never.

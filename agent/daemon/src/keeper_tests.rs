@@ -155,6 +155,56 @@ async fn a_late_order_is_answered_and_not_obeyed() {
     assert!(bench.target.present().await.is_empty());
 }
 
+/// Six provisions hang on the target, and the seventh waits for a place.
+async fn one_waits(bench: &mut Bench) {
+    bench.target.hang(true);
+    for n in 1..=7 {
+        bench.order(n, 1, v1::Action::Provision);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_place_is_not_begun_once_its_teardown_is_intended() {
+    let mut bench = Bench::new().await;
+    one_waits(&mut bench).await;
+    bench.order(7, 2, v1::Action::Revoke);
+    bench.target.hang(false);
+    bench.settle().await;
+    let calls = bench.target.calls();
+    let of_7 = |what: &str| calls.contains(&format!("{what} {}", grant(7)));
+    assert!(!of_7("provision") && of_7("revoke"), "{calls:?}");
+    assert!(matches!(bench.stage(7), Stage::TornDown { .. }));
+    assert_eq!(bench.target.present().await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_while_the_agent_stood_still_is_not_begun() {
+    let mut bench = Bench::new().await;
+    one_waits(&mut bench).await;
+    bench.clocks.set(40);
+    bench.keeper.turn(vec![]);
+    let refused = bench.outcome().await;
+    assert!(refused.contains("1 not provisioned: the agent stood still"), "{refused}");
+    bench.target.hang(false);
+    bench.settle().await;
+    assert!(!bench.target.present().await.contains(&grant(7)));
+    bench.order(7, 2, v1::Action::Provision);
+    bench.settle().await;
+    assert!(bench.target.present().await.contains(&grant(7)), "the broker orders it again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_under_way_for_too_long_gives_nothing() {
+    let mut bench = Bench::new().await;
+    let sent_at_ms = at(0).wall.as_millisecond();
+    let old = v1::Order { sent_at_ms, ..order(1, 1, v1::Action::Provision, 600) };
+    bench.clocks.set(60);
+    bench.hear(v1::broker_message::Message::Order(signed(&old)));
+    let refused = bench.outcome().await;
+    assert!(refused.contains("it takes only fresh ones"), "{refused}");
+    assert!(bench.target.calls().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_not_understood_is_refused_and_not_left_hanging() {
     let mut bench = Bench::new().await;

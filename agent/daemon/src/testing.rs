@@ -96,6 +96,8 @@ pub(crate) fn order(n: u8, seq: u64, action: v1::Action, deadline_s: u64) -> v1:
             rights: vec![],
         }),
         agent_id: agent_id().to_string(),
+        // As a broker of before, so that tests may let time pass first.
+        sent_at_ms: 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Handing out what a person logs in with. The intent is on record before the target is asked;
 //! the secret itself never is (I8).
 
-use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish, ErrorKind};
+use ebbgate_connector_api::{Credential, CredentialWish};
 use ebbgate_domain::{
     audit::{Action, Actor},
     grant::{Grant, GrantState},
@@ -64,17 +64,17 @@ impl Broker {
         Ok(IssuedCredential { credential: answer.map_err(AppError::Connector)?, grant })
     }
 
-    /// Lets another agent take over a grant whose own is away, so that its principal can go on.
+    /// Lets another agent take over a grant whose own is away, so that its principal can go on. What
+    /// is asked of that one next waits there until it has the grant.
     async fn follow_agents(&self, caller: &Caller, id: GrantId) -> Result<(), AppError> {
         let grant = self.visible_grant(caller, id).await?.value;
         if grant.principal != caller.id || grant.state != GrantState::Active {
             return Ok(());
         }
-        let Some(agent) = self.hand_over(id).await? else { return Ok(()) };
-        let doing = format!("reach the agent of {id}");
-        let why = format!("it is away, and {agent} takes over: try again in a moment");
-        let moved = ConnectorError::new(ErrorKind::AgentAway, doing).because(why);
-        Err(AppError::Connector(moved))
+        if let Some(agent) = self.hand_over(id).await? {
+            tracing::info!(grant.id = %id, agent.name = %agent, "an agent takes over for one that is away");
+        }
+        Ok(())
     }
 
     async fn request_credential(

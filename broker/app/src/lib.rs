@@ -8,6 +8,7 @@ mod draft;
 mod drift;
 mod error;
 mod grants;
+mod leavers;
 mod outbox;
 mod outcomes;
 mod places;
@@ -58,6 +59,7 @@ pub struct Broker {
     scheduler: Arc<Notify>,
     outbox: Arc<Notify>,
     drift: Arc<drift::LastLooks>,
+    unsettled: Arc<leavers::Unsettled>,
 }
 
 /// Who asks, as authentication found out.
@@ -88,6 +90,7 @@ impl Broker {
             scheduler: Arc::new(Notify::new()),
             outbox: Arc::new(Notify::new()),
             drift: Arc::default(),
+            unsettled: Arc::default(),
         }
     }
 

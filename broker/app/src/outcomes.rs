@@ -59,6 +59,9 @@ impl Broker {
                 let draft = self.draft_grant(current.version, transition, now).await?;
                 self.commit(draft).await?;
                 self.count(&grant, outcome, now);
+                if grant.is_over() {
+                    self.ports.placement.over(&grant);
+                }
                 // What failed is due again soon: the scheduler should know.
                 self.wake();
                 Ok(())

@@ -4,20 +4,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ebbgate_broker_ports::{
-    StoreError,
-    store::{RequestQuery, Versioned},
-};
+use ebbgate_broker_ports::{StoreError, store::Versioned};
 use ebbgate_domain::{
     audit::Actor,
-    grant::{Grant, RevokeReason},
-    ids::GrantId,
+    grant::{Grant, GrantState, RevokeReason},
     request::AccessRequest,
 };
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppError, Broker, draft::Draft, walk::Failures};
+use crate::{AppError, Broker, draft::Draft};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
@@ -57,6 +53,7 @@ impl Broker {
 
     /// Does everything that is due now, earliest first. Called at start before anything else.
     pub async fn do_due(&self) {
+        self.settle_again().await;
         self.lapse_requests().await;
         // One that fails now is left for the next tick, so that it never makes this loop spin.
         let mut seen = BTreeSet::new();
@@ -86,9 +83,14 @@ impl Broker {
 
     async fn advance_grant(&self, grant: Versioned<Grant>) -> Result<(), StoreError> {
         let now = self.now();
-        let Some(transition) = grant.value.advance(now) else {
-            return Ok(());
+        let planned = grant.value.state == GrantState::Planned;
+        let transition = if planned && self.has_left(&grant.value) {
+            // Approved while the settings changed: whoever looked for leavers could not see it yet.
+            grant.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now).ok()
+        } else {
+            grant.value.advance(now)
         };
+        let Some(transition) = transition else { return Ok(()) };
         let draft = self.draft_grant(grant.version, transition, now).await?;
         match self.commit(draft).await {
             // Somebody else was faster; what is still due is read again.
@@ -109,7 +111,10 @@ impl Broker {
         }
     }
 
-    async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
+    pub(crate) async fn advance_request(
+        &self,
+        request: Versioned<AccessRequest>,
+    ) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
         let Some(transition) = request.value.advance(&snapshot.directory, now) else {
@@ -121,37 +126,6 @@ impl Broker {
             Err(StoreError::Conflict) => Ok(()),
             other => other,
         }
-    }
-
-    /// Lets changed settings take effect on what is under way (I10): requests of people who left
-    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked. One
-    /// that fails does not keep the others from it.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn settle_leavers(&self) -> Result<(), AppError> {
-        let (mut before, mut failures) = (None, Failures::default());
-        loop {
-            let query =
-                RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
-            let page = self.store().requests(&query).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.value.id);
-            for request in page {
-                let id = request.value.id;
-                failures.take(id, self.advance_request(request).await.map_err(Into::into));
-            }
-        }
-        let snapshot = self.snapshot();
-        let mut walk = self.live_grants(&[]);
-        while let Some(page) = walk.next_page().await? {
-            for grant in page {
-                if snapshot.directory.active(&grant.principal).is_none() {
-                    failures.take(grant.id, self.revoke_leaver(grant.id).await);
-                }
-            }
-        }
-        failures.first()
     }
 
     /// Tells the meter which grants are stuck; at start, because it remembers nothing.
@@ -166,24 +140,6 @@ impl Broker {
             }
         }
         Ok(())
-    }
-
-    async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {
-        self.retry(|| async {
-            let Some(current) = self.store().grant(id).await? else {
-                return Ok(());
-            };
-            let now = self.now();
-            // One that is ending already needs no other end.
-            let Ok(transition) =
-                current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
-            else {
-                return Ok(());
-            };
-            let draft = self.draft_grant(current.version, transition, now).await?;
-            Ok(self.commit(draft).await?)
-        })
-        .await
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
 use ebbgate_domain::{
     Timestamp,
+    grant::Grant,
     ids::AgentId,
     names::{AgentName, IntegrationName},
     order::{EndCause, Finding, GrantSpec, Order},
@@ -84,6 +85,9 @@ pub trait Placement: Send + Sync {
     /// # Errors
     /// Its place is not there.
     async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced>;
+
+    /// A grant is over: whoever knows that another agent holds it should know that, too.
+    fn over(&self, grant: &Grant);
 
     /// Ends the stream of an agent that may not speak any more, at once.
     fn shut_out(&self, agent: AgentId);

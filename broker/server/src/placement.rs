@@ -15,6 +15,7 @@ use ebbgate_connector_api::{
 use ebbgate_domain::{
     Timestamp,
     audit::Actor,
+    grant::Grant,
     ids::{AgentId, GrantId},
     names::{AgentName, IntegrationName},
     order::{EndCause, GrantSpec, Order, OrderAction},
@@ -250,6 +251,10 @@ impl Placement for Places {
             return Ok(());
         }
         Err(NotPlaced::AgentAway { agents: agents.clone() })
+    }
+
+    fn over(&self, grant: &Grant) {
+        self.hub.over(grant);
     }
 
     fn shut_out(&self, agent: AgentId) {

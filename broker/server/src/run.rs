@@ -150,7 +150,7 @@ impl Daemon {
             // What could be settled is; one record that resists must not keep all others waiting.
             tracing::error!(
                 error = ebbgate_broker_ports::chain(&error),
-                "cannot settle all that people who left leave behind; it is tried again at a reload"
+                "cannot settle all that people who left leave behind; it is tried again soon"
             );
         }
         self.broker.do_due().await;
@@ -235,16 +235,15 @@ impl Daemon {
         };
         self.config.replace(snapshot, tokens);
         let event = AuditEvent::new(Action::BrokerReloaded, Actor::Broker, self.broker.now());
-        let settled = async {
-            self.broker.note(event).await?;
-            self.broker.settle_leavers().await
-        };
-        match settled.await {
+        // They are in force already: what they mean is settled whether that can be noted or not.
+        let noted = self.broker.note(event).await;
+        let settled = self.broker.settle_leavers().await;
+        match noted.and(settled) {
             Ok(()) => tracing::info!("people, flows and resources read again"),
             Err(error) => {
                 tracing::error!(
                     error = ebbgate_broker_ports::chain(&error),
-                    "cannot settle what changed settings mean"
+                    "cannot settle what changed settings mean; it is tried again soon"
                 );
             }
         }

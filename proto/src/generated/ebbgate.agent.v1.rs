@@ -100,7 +100,7 @@ pub struct Held {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BrokerMessage {
-    #[prost(oneof = "broker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "broker_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub message: ::core::option::Option<broker_message::Message>,
 }
 /// Nested message and enum types in `BrokerMessage`.
@@ -126,6 +126,10 @@ pub mod broker_message {
         EndSession(super::EndSession),
         #[prost(message, tag = "8")]
         Elsewhere(super::Elsewhere),
+        #[prost(message, tag = "9")]
+        ElsewhereOver(super::ElsewhereOver),
+        #[prost(message, tag = "10")]
+        OrphanRecorded(super::OrphanRecorded),
     }
 }
 /// A message as it was encoded, and the broker's Ed25519 signature (RFC 8032) over a prefix and these
@@ -168,6 +172,14 @@ pub struct Elsewhere {
     #[prost(string, tag = "2")]
     pub grant_id: ::prost::alloc::string::String,
 }
+/// What another agent held is over. A mark of it is an orphan's from now on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ElsewhereOver {
+    #[prost(string, tag = "1")]
+    pub integration: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub grant_id: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Order {
     #[prost(uint64, tag = "1")]
@@ -183,6 +195,10 @@ pub struct Order {
     /// For which agent it is: nobody else carries it out.
     #[prost(string, tag = "5")]
     pub agent_id: ::prost::alloc::string::String,
+    /// By the broker's clock. An order to provision that was under way for long is refused: it may
+    /// have been given to another agent since, and the grant been ended there.
+    #[prost(int64, tag = "6")]
+    pub sent_at_ms: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GrantSpec {
@@ -368,6 +384,14 @@ pub struct OrphanRemoved {
     pub grant_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub finding: ::core::option::Option<Finding>,
+}
+/// The broker has it on record that an orphan is gone. Until then it is told again with each stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrphanRecorded {
+    #[prost(string, tag = "1")]
+    pub integration: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub grant_id: ::prost::alloc::string::String,
 }
 /// What one look at a target found that should not be so. Told after each look, found or not.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -103,6 +103,38 @@ fn what_another_agent_is_given_after_the_welcome_is_no_orphan_either() {
 }
 
 #[test]
+fn what_another_agent_held_is_an_orphan_once_it_is_over() {
+    let mut agent = alone();
+    agent.on_elsewhere(grant(8));
+    assert_eq!(words(&agent.on_elsewhere_over(grant(8), &at(5))), [""; 0]);
+    assert_eq!(told(&agent.on_look(look(6, &[1, 8]), &at(6))).orphans, grants(&[8]));
+}
+
+#[test]
+fn what_is_left_of_a_grant_that_another_agent_has_ended_ends_here_too() {
+    let mut agent = provisioned();
+    let moved = Welcome { elsewhere: [grant(1)].into(), ..welcome(vec![], at(5).wall) };
+    agent.on_welcome(moved, false, &at(5));
+    let steps = agent.on_elsewhere_over(grant(1), &at(6));
+    assert_eq!(words(&steps), ["write revoke-intended NotStanding", "revoke"]);
+}
+
+#[test]
+fn a_removed_orphan_is_told_until_it_is_on_record() {
+    let mut agent = alone();
+    agent.on_look(look(6, &[1, 8]), &at(6));
+    assert_eq!(removed(&mut agent, 8, 7), ["tell orphan removed"]);
+    let welcomed = |agent: &mut Agent, s: i64| {
+        let standing = welcome(vec![provision(1, 1, 600)], at(s).wall);
+        words(&agent.on_welcome(standing, false, &at(s)))
+    };
+    // Its stream broke, and nobody knows whether the broker heard.
+    assert_eq!(welcomed(&mut agent, 8), ["tell orphan removed", "tell 1 provisioned"]);
+    agent.on_orphan_recorded(&orders(), grant(8));
+    assert_eq!(welcomed(&mut agent, 9), ["tell 1 provisioned"]);
+}
+
+#[test]
 fn what_this_agent_takes_over_is_its_own_from_then_on() {
     let mut agent = agent();
     let elsewhere = Welcome { elsewhere: [grant(1)].into(), ..welcome(vec![], at(5).wall) };

@@ -7,4 +7,5 @@ mod drift;
 mod partition;
 mod properties;
 mod rules;
+mod standstill;
 mod support;

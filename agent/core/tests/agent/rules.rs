@@ -227,6 +227,25 @@ fn a_credential_needs_a_provisioned_grant_and_goes_on_record_by_its_number_alone
 }
 
 #[test]
+fn a_credential_waits_for_the_provision_that_is_under_way() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    assert_eq!(words(&agent.on_credential(credential(2), &at(0))), ["write seq 2"]);
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    assert_eq!(words(&steps), ["write provisioned", "tell 2 provisioned", "credential"]);
+}
+
+#[test]
+fn a_credential_that_waits_for_a_provision_is_refused_with_it() {
+    let mut agent = agent();
+    agent.on_order(provision(1, 1, 600), false, &at(0));
+    agent.on_credential(credential(2), &at(0));
+    let failed = Done::Provision(Err(Failure::passing("could not connect")));
+    let told = words(&agent.on_done(grant(1), failed, &at(1))).join(", ");
+    assert!(told.contains("tell no credential: the grant is not provisioned yet"), "{told}");
+}
+
+#[test]
 fn credentials_that_wait_are_refused_when_the_grant_ends() {
     let mut agent = provisioned();
     agent.on_credential(credential(2), &at(5));

@@ -66,6 +66,7 @@ pub(crate) fn ordered(
     Ordered {
         order: Order { seq, action, spec: spec(n, deadline_s) },
         remaining: SignedDuration::from_secs(remaining_s),
+        sent_at: None,
     }
 }
 

@@ -7,6 +7,7 @@ use ebbgate_domain::{
     ids::GrantId,
     inventory::ResourceKind,
     mysql_verifier::MysqlVerifiers,
+    names::IntegrationName,
     order::{GrantSpec, Order, OrderAction},
     right::Right,
     scram::ScramVerifier,
@@ -58,6 +59,10 @@ pub(crate) enum Heard {
     },
     /// Another agent is about to be given a grant on an integration of this agent's.
     Elsewhere(GrantId),
+    /// That one is over.
+    ElsewhereOver(GrantId),
+    /// It is on record that an orphan was removed.
+    OrphanRecorded(IntegrationName, GrantId),
     /// Its time when it heard a heartbeat.
     Time(Timestamp),
     /// It wants to know which sessions are live. The integration as it was named.
@@ -131,6 +136,13 @@ pub(crate) fn heard(message: v1::BrokerMessage, trust: &Trust) -> Result<Option<
             Heard::Recorded { grant: parse("grant id", &recorded.grant_id)?, seq: recorded.seq }
         }
         Some(Message::Elsewhere(told)) => Heard::Elsewhere(parse("grant id", &told.grant_id)?),
+        Some(Message::ElsewhereOver(told)) => {
+            Heard::ElsewhereOver(parse("grant id", &told.grant_id)?)
+        }
+        Some(Message::OrphanRecorded(told)) => Heard::OrphanRecorded(
+            parse("integration", &told.integration)?,
+            parse("grant id", &told.grant_id)?,
+        ),
         Some(Message::HeartbeatAnswer(answer)) => Heard::Time(time("time", answer.now_ms)?),
         Some(Message::SessionsWanted(v1::SessionsWanted { query, integration })) => {
             Heard::Sessions { query, integration }
@@ -225,7 +237,12 @@ fn ordered(message: v1::Order) -> Result<Ordered, BadMessage> {
     };
     let spec = spec(message.spec.ok_or_else(|| bad("spec", "there is none"))?)?;
     let order = Order { seq: message.seq, action, spec };
-    Ok(Ordered { order, remaining: SignedDuration::from_millis(message.remaining_ms) })
+    // A broker of before does not tell.
+    let sent_at = match message.sent_at_ms {
+        0 => None,
+        sent_at => Some(time("time of sending", sent_at)?),
+    };
+    Ok(Ordered { order, remaining: SignedDuration::from_millis(message.remaining_ms), sent_at })
 }
 
 fn spec(spec: v1::GrantSpec) -> Result<GrantSpec, BadMessage> {

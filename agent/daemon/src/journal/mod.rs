@@ -4,6 +4,8 @@
 //! cannot be appended to (the disk is full, say), the next attempt replaces it by all that is known
 //! then, so that nothing piles up and nothing is lost but to a crash in between.
 
+#[cfg(test)]
+mod former;
 mod frame;
 
 use std::{

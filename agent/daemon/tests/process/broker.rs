@@ -57,6 +57,8 @@ struct Office {
     streams: mpsc::UnboundedSender<Stream>,
     /// What it signs orders with.
     order_key: Mutex<Ed25519KeyPair>,
+    /// Whether the next Welcome's orders are forged.
+    forges: AtomicBool,
     /// Whether it answers heartbeats.
     answers: AtomicBool,
     /// How far its clock is ahead, in milliseconds.
@@ -95,6 +97,7 @@ impl Broker {
             renewed: AtomicUsize::new(0),
             streams,
             order_key: Mutex::new(Ed25519KeyPair::generate().unwrap()),
+            forges: AtomicBool::new(false),
             answers: AtomicBool::new(true),
             ahead_ms: AtomicI64::new(0),
         });
@@ -132,6 +135,11 @@ impl Broker {
     /// From now on it signs with another key.
     pub(crate) fn change_order_key(&self) {
         *self.office.order_key.lock().unwrap() = Ed25519KeyPair::generate().unwrap();
+    }
+
+    /// The next Welcome's orders are not as they were signed.
+    pub(crate) fn forge_next_welcome(&self) {
+        self.office.forges.store(true, Ordering::SeqCst);
     }
 
     /// Whether it answers heartbeats. One that does not is heard of no more.
@@ -194,9 +202,13 @@ impl Broker {
         elsewhere: Vec<String>,
     ) -> Stream {
         let stream = self.stream().await;
+        let mut orders: Vec<_> = orders.iter().map(|order| self.office.signed(order)).collect();
+        if self.office.forges.swap(false, Ordering::SeqCst) {
+            orders.iter_mut().for_each(|order| order.payload.push(0));
+        }
         stream.tell(Told::Welcome(v1::Welcome {
             now_ms: self.office.now_ms(),
-            orders: orders.iter().map(|order| self.office.signed(order)).collect(),
+            orders,
             integrations: vec!["orders".to_owned()],
             elsewhere,
         }));

@@ -78,6 +78,7 @@ impl Grant {
                 rights: vec![],
             }),
             agent_id: agent_id().to_string(),
+            sent_at_ms: 0,
         }
     }
 

@@ -222,7 +222,15 @@ impl Attending {
             orphan.finding.ok_or(BadMessage("finding")).and_then(convert::finding).map_err(bad)?;
         let actor = Actor::Agent(self.record.name.clone());
         let broker = &self.agents.broker;
-        broker.record_orphan(&integration, grant, &finding, actor).await.map_err(status)
+        broker.record_orphan(&integration, grant, &finding, actor).await.map_err(status)?;
+        let recorded = v1::OrphanRecorded {
+            integration: integration.to_string(),
+            grant_id: grant.to_string(),
+        };
+        let message = broker_message::Message::OrphanRecorded(recorded);
+        // Where it left meanwhile it tells that again: once too often on record, and not never.
+        self.agents.hub.tell(&self.record.name, message);
+        Ok(())
     }
 }
 

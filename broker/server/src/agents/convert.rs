@@ -35,6 +35,7 @@ pub(crate) fn order(order: &Order, agent: AgentId, now: Timestamp) -> v1::Order 
         spec: Some(spec(&order.spec)),
         remaining_ms: i64::try_from(left).unwrap_or(i64::MAX).max(0),
         agent_id: agent.to_string(),
+        sent_at_ms: now.as_millisecond(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ebbgate_domain::{
     Timestamp,
     clock_offset::ClockState,
+    grant::Grant,
     ids::AgentId,
     names::{AgentName, IntegrationName},
     order::{Order, OrderAction},
@@ -219,6 +220,21 @@ impl Hub {
         }
         let signed = self.signed(order, stream.agent, now);
         stream.outbound.send(message(Message::Order(signed))).is_ok()
+    }
+
+    /// Tells the agents that did not hold it that a grant is over.
+    pub(crate) fn over(&self, grant: &Grant) {
+        let over = v1::ElsewhereOver {
+            integration: grant.integration.to_string(),
+            grant_id: grant.id.to_string(),
+        };
+        for (name, stream) in &self.streams.lock().by_agent {
+            let holds = grant.place.as_ref() == Some(name);
+            if !holds && stream.integrations.contains(&grant.integration) {
+                // One that leaves just now hears in its next welcome what stands.
+                let _ = stream.outbound.send(message(Message::ElsewhereOver(over.clone())));
+            }
+        }
     }
 }
 

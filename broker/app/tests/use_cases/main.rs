@@ -1,8 +1,12 @@
-//! The use cases on a real store, with a clock that tests move and a place that notes its orders.
+//! The use cases on a real store, with a clock that tests move and agents that note their orders.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod faults;
+mod fleet;
 mod harness;
+mod leavers;
+mod places;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};
 use ebbgate_broker_ports::{Outcome, store::RequestQuery, verify_audit};
@@ -11,7 +15,7 @@ use ebbgate_domain::{
     audit::{Action, Actor},
     grant::GrantState,
     ids::RequestId,
-    order::{EndCause, OrderAction},
+    order::{EndCause, Order, OrderAction},
     request::RequestState,
 };
 use harness::{World, finding, id, key, torn_down};
@@ -26,16 +30,25 @@ fn wish() -> Wish {
     }
 }
 
-async fn asked(world: &World) -> RequestId {
+pub(crate) async fn asked(world: &World) -> RequestId {
     let ana = world.caller("ana");
     world.broker.submit(&ana, &wish(), None).await.unwrap().0.id
 }
 
-async fn approved(world: &World) -> RequestId {
+pub(crate) async fn approved(world: &World) -> RequestId {
     let request = asked(world).await;
     let ben = world.caller("ben");
     world.broker.review(&ben, request, Verdict::Approve, None, None).await.unwrap();
     request
+}
+
+/// An active grant, as the order that made it.
+pub(crate) async fn active(world: &World) -> Order {
+    approved(world).await;
+    world.broker.do_due().await;
+    let order = world.place.take_one();
+    world.answer(&order, Outcome::Provisioned).await;
+    order
 }
 
 #[tokio::test]
@@ -153,15 +166,15 @@ async fn an_order_that_was_lost_with_the_broker_is_sent_again() {
 async fn a_place_that_is_away_is_tried_again() {
     let world = World::new().await;
     approved(&world).await;
-    world.place.set_away(true);
+    world.place.goes("db-eu");
     world.broker.do_due().await;
     assert!(world.place.take().is_empty(), "nothing is begun without its agent");
-    world.place.set_away(false);
+    world.place.comes("db-eu");
     world.broker.do_due().await;
     let order = world.place.take_one();
     world.answer(&order, Outcome::Provisioned).await;
 
-    world.place.set_away(true);
+    world.place.goes("db-eu");
     world.clock.pass(60);
     for _ in 0..3 {
         world.broker.do_due().await;
@@ -169,24 +182,9 @@ async fn a_place_that_is_away_is_tried_again() {
     }
     let grant = world.grant(order.spec.grant).await;
     assert!(grant.is_stuck(), "{grant:?}");
-    world.place.set_away(false);
+    world.place.comes("db-eu");
     world.clock.pass(600);
     world.broker.do_due().await;
-    assert_eq!(world.place.take_one().action, OrderAction::Revoke);
-}
-
-#[tokio::test]
-async fn a_leavers_requests_are_cancelled_and_grants_revoked() {
-    let world = World::new().await;
-    approved(&world).await;
-    world.broker.do_due().await;
-    let order = world.place.take_one();
-    world.answer(&order, Outcome::Provisioned).await;
-    let waiting = asked(&world).await;
-
-    world.disable("ana");
-    world.broker.settle_leavers().await.unwrap();
-    assert_eq!(world.request(waiting).await.state, RequestState::Cancelled);
     assert_eq!(world.place.take_one().action, OrderAction::Revoke);
 }
 
@@ -219,45 +217,6 @@ async fn only_its_principal_releases_and_only_administrators_revoke() {
     assert_eq!(world.place.take_one().action, OrderAction::Revoke);
     let actor = &world.events().await.last().unwrap().actor.clone();
     assert_eq!(*actor, Actor::Principal(id("ana")));
-}
-
-#[tokio::test]
-async fn of_two_agents_one_gets_a_grant_and_the_other_ends_it_where_the_first_is_gone() {
-    let world = World::new().await;
-    approved(&world).await;
-    world.broker.do_due().await;
-    let [(first, order)] = &world.place.take_placed()[..] else { panic!("not one order") };
-    world.answer(order, Outcome::Provisioned).await;
-    assert_eq!(world.grant(order.spec.grant).await.place.as_ref(), Some(first));
-
-    world.place.lose(first);
-    world.clock.pass(60);
-    world.broker.do_due().await;
-    let [(second, revoke)] = &world.place.take_placed()[..] else { panic!("not one order") };
-    assert_ne!(first, second);
-    assert_eq!((revoke.action, revoke.spec.grant), (OrderAction::Revoke, order.spec.grant));
-    world.answer(revoke, torn_down(world.now())).await;
-    assert!(matches!(world.grant(order.spec.grant).await.state, GrantState::Revoked { .. }));
-    let records = world.store.audit(0, 100).await.unwrap();
-    assert_eq!(records.iter().filter(|record| record.body.contains("grant.moved")).count(), 1);
-}
-
-#[tokio::test]
-async fn hundreds_of_grants_that_fell_due_meanwhile_are_all_taken_up_at_start() {
-    let world = World::new().await;
-    const MANY: usize = 600;
-    for _ in 0..MANY {
-        approved(&world).await;
-    }
-    world.broker.do_due().await;
-    for order in world.place.take() {
-        world.answer(&order, Outcome::Provisioned).await;
-    }
-    world.clock.pass(3_600);
-    world.broker.do_due().await;
-    let orders = world.place.take();
-    assert_eq!(orders.len(), MANY);
-    assert!(orders.iter().all(|order| order.action == OrderAction::Revoke));
 }
 
 #[tokio::test]

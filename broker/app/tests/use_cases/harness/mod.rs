@@ -1,42 +1,42 @@
 //! A small world around the use cases: a real SQLite store, people and one flow, a movable clock,
-//! and a place that notes the orders it is given.
+//! and agents that note the orders they are given.
+
+mod place;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use async_trait::async_trait;
 use ebbgate_broker_app::{Broker, Caller, ClientKey, Ports};
 use ebbgate_broker_ports::{
-    Catalogue, Clock, Ids, Meter, NotPlaced, Outcome, Placement, Snapshot, Store,
+    Address, Catalogue, Clock, Ids, Outcome, Snapshot, Store, store::GrantQuery,
 };
 use ebbgate_broker_store_common::SealKeyFile;
 use ebbgate_broker_store_sqlite::SqliteStore;
-use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
 use ebbgate_domain::{
     Timestamp,
-    audit::{Actor, AuditEvent},
-    clock_offset::ClockState,
+    audit::{Action, Actor, AuditEvent},
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
         Policies,
     },
     grant::Grant,
-    ids::{AgentId, Entropy, GrantId, RequestId},
+    ids::{Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, IntegrationName, PrincipalId},
-    order::{EndCause, Finding, GrantSpec, Order},
-    placing::{Candidate, Runner},
+    order::{EndCause, Finding, Order},
     principal::{Directory, Principal},
     request::AccessRequest,
     scope::Scope,
-    session::LiveSession,
 };
 use parking_lot::Mutex;
+use sqlx::ConnectOptions as _;
+
+pub(crate) use place::{TestMeter, TestPlace};
 
 /// The world of a test.
 pub(crate) struct World {
@@ -44,8 +44,9 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) place: Arc<TestPlace>,
+    pub(crate) meter: Arc<TestMeter>,
     settings: Arc<Settings>,
-    _dir: Arc<tempfile::TempDir>,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl World {
@@ -60,7 +61,7 @@ impl World {
 
     /// The same store and time, but a broker that remembers nothing.
     pub(crate) fn restart(self) -> Self {
-        Self::over(self.store, self.clock, self.settings, self._dir)
+        Self::over(self.store, self.clock, self.settings, self.dir)
     }
 
     fn over(
@@ -69,16 +70,16 @@ impl World {
         settings: Arc<Settings>,
         dir: Arc<tempfile::TempDir>,
     ) -> Self {
-        let place = Arc::new(TestPlace::default());
+        let (place, meter) = (Arc::new(TestPlace::default()), Arc::new(TestMeter::default()));
         let broker = Broker::new(Ports {
             store: store.clone(),
             catalogue: settings.clone(),
             placement: place.clone(),
             clock: clock.clone(),
             ids: Arc::new(Counter::new(clock.now())),
-            meter: Arc::new(NoMeter),
+            meter: meter.clone(),
         });
-        Self { broker, store, clock, place, settings, _dir: dir }
+        Self { broker, store, clock, place, meter, settings, dir }
     }
 
     pub(crate) fn caller(&self, name: &str) -> Caller {
@@ -99,9 +100,14 @@ impl World {
         *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
     }
 
+    /// The agent that has the grant answers.
     pub(crate) async fn answer(&self, order: &Order, outcome: Outcome) {
-        let place = self.grant(order.spec.grant).await.place;
-        let agent = Actor::Agent(place.unwrap());
+        let place = self.grant(order.spec.grant).await.place.unwrap();
+        self.answer_as(place.as_str(), order, outcome).await;
+    }
+
+    pub(crate) async fn answer_as(&self, name: &str, order: &Order, outcome: Outcome) {
+        let agent = Actor::Agent(agent(name));
         self.broker
             .record_outcome(order.spec.grant, order.seq, outcome, agent, self.now())
             .await
@@ -120,6 +126,35 @@ impl World {
         let records = self.store.audit(0, 1_000).await.unwrap();
         records.iter().map(|record| serde_json::from_str(&record.body).unwrap()).collect()
     }
+
+    /// Lets every change of a grant fail, as a failing disk would, or work again.
+    pub(crate) async fn spoil(&self, grant: GrantId, spoilt: bool) {
+        let file = self.dir.path().join("test.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let mut connection = options.connect().await.unwrap();
+        let statement = if spoilt {
+            format!(
+                "CREATE TRIGGER spoilt BEFORE UPDATE ON grants WHEN old.id = '{grant}'
+                 BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+            )
+        } else {
+            "DROP TRIGGER spoilt".to_owned()
+        };
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+
+    /// The only grant there is.
+    pub(crate) async fn only_grant(&self) -> Grant {
+        let all = GrantQuery { limit: 2, ..GrantQuery::default() };
+        let mut found = self.store.grants(&all).await.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0).value
+    }
+
+    /// Those of one kind.
+    pub(crate) async fn events_of(&self, action: Action) -> Vec<AuditEvent> {
+        self.events().await.into_iter().filter(|event| event.action == action).collect()
+    }
 }
 
 pub(crate) fn id(name: &str) -> PrincipalId {
@@ -130,7 +165,7 @@ pub(crate) fn key(key: &str, fingerprint: &str) -> ClientKey {
     ClientKey { key: key.to_owned(), fingerprint: fingerprint.to_owned() }
 }
 
-/// An agent's word that a grant is torn down.
+/// Torn down as it was ordered.
 pub(crate) fn torn_down(at: Timestamp) -> Outcome {
     Outcome::TornDown { finding: finding(at), cause: EndCause::Ordered }
 }
@@ -146,6 +181,7 @@ fn snapshot() -> Snapshot {
         groups: [group.parse().unwrap()].into(),
         disabled: false,
     };
+    let address = Address::Postgres { host: "db.internal".to_owned(), port: 5_432 };
     let resource = Resource {
         id: "orders/postgres/shop".parse().unwrap(),
         integration: "orders".parse().unwrap(),
@@ -167,15 +203,18 @@ fn snapshot() -> Snapshot {
             person("dan", "dba"),
             person("eve", "sales"),
             person("audrey", "audit"),
+            person("adam", "platform"),
         ]),
         policies: Policies {
             scopes: [(scope.name.clone(), scope)].into(),
-            flows: [(flow().name, flow())].into(),
             permissions: BTreeMap::new(),
+            flows: [(flow().name, flow())].into(),
         },
         inventory: Inventory::new([resource]),
+        administrators: vec!["user:adam@example.com".parse().unwrap()],
         auditors: vec!["group:audit".parse().unwrap()],
-        ..Snapshot::default()
+        agents: [(orders(), vec![agent("db-eu"), agent("db-us")])].into(),
+        addresses: [(orders(), address)].into(),
     }
 }
 
@@ -247,108 +286,10 @@ impl Ids for Counter {
     }
 }
 
-/// Two agents of one integration, which note their orders.
-#[derive(Default)]
-pub(crate) struct TestPlace {
-    orders: Mutex<Vec<(AgentName, Order)>>,
-    away: Mutex<BTreeSet<AgentName>>,
+pub(crate) fn orders() -> IntegrationName {
+    "orders".parse().unwrap()
 }
 
-/// The agents of `orders`.
-pub(crate) fn agents() -> [AgentName; 2] {
-    ["db-eu".parse().unwrap(), "db-us".parse().unwrap()]
-}
-
-impl TestPlace {
-    /// All orders since the last time, with whom they were sent to.
-    pub(crate) fn take_placed(&self) -> Vec<(AgentName, Order)> {
-        std::mem::take(&mut self.orders.lock())
-    }
-
-    pub(crate) fn take(&self) -> Vec<Order> {
-        self.take_placed().into_iter().map(|(_, order)| order).collect()
-    }
-
-    pub(crate) fn take_one(&self) -> Order {
-        let mut orders = self.take();
-        assert_eq!(orders.len(), 1, "{orders:?}");
-        orders.remove(0)
-    }
-
-    /// Both agents are away, or there.
-    pub(crate) fn set_away(&self, away: bool) {
-        *self.away.lock() = if away { agents().into() } else { BTreeSet::new() };
-    }
-
-    /// This one alone goes away.
-    pub(crate) fn lose(&self, agent: &AgentName) {
-        self.away.lock().insert(agent.clone());
-    }
-
-    fn is_away(&self, agent: &AgentName) -> bool {
-        self.away.lock().contains(agent)
-    }
-}
-
-#[async_trait]
-impl Placement for TestPlace {
-    fn ready(&self) -> Vec<IntegrationName> {
-        let here = agents().iter().any(|agent| !self.is_away(agent));
-        here.then(|| "orders".parse().unwrap()).into_iter().collect()
-    }
-
-    fn runner(&self, _: &IntegrationName) -> Runner {
-        let there = agents().into_iter().filter(|agent| !self.is_away(agent));
-        let candidate = |name| Candidate { name, draining: false, clock: ClockState::Ok };
-        Runner::Agents(there.map(candidate).collect())
-    }
-
-    async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced> {
-        match place.filter(|agent| !self.is_away(agent)) {
-            Some(agent) => {
-                self.orders.lock().push((agent.clone(), order));
-                Ok(())
-            }
-            None => Err(NotPlaced::AgentAway { agents: agents().into() }),
-        }
-    }
-
-    fn shut_out(&self, _: AgentId) {}
-
-    fn credential_lifetime_seconds(&self, _: &GrantSpec, _: Timestamp) -> Option<u32> {
-        None
-    }
-
-    async fn credential(
-        &self,
-        _: &GrantSpec,
-        _: Option<&AgentName>,
-        _: u64,
-        _: CredentialWish,
-        _: Timestamp,
-    ) -> Result<Credential, ConnectorError> {
-        Ok(Credential::Login { user: "x".to_owned() })
-    }
-
-    async fn sessions(&self, _: &IntegrationName) -> Result<Vec<LiveSession>, ConnectorError> {
-        Ok(Vec::new())
-    }
-
-    async fn end_session(
-        &self,
-        _: &IntegrationName,
-        _: &LiveSession,
-    ) -> Result<bool, ConnectorError> {
-        Ok(false)
-    }
-}
-
-struct NoMeter;
-
-impl Meter for NoMeter {
-    fn activated(&self, _: &Grant, _: Timestamp) {}
-    fn torn_down(&self, _: &Grant, _: &Finding) {}
-    fn teardown_failed(&self, _: &Grant) {}
-    fn stuck(&self, _: &Grant) {}
-    fn refused(&self, _: &'static str) {}
+pub(crate) fn agent(name: &str) -> AgentName {
+    name.parse().unwrap()
 }
