@@ -9,7 +9,6 @@ use ebbgate_agent_core::{
 use ebbgate_domain::{
     ids::{AgentId, GrantId},
     names::{AgentName, IntegrationName},
-    verifier::Verifier,
 };
 use futures_util::future::select;
 use jiff::SignedDuration;
@@ -20,6 +19,7 @@ use crate::{
     clocks::NodeClock,
     connector::Connector,
     disk::Disk,
+    effects::{see_through, text},
     kernel::{Millis, Node, Sim},
     ledger::Ledger,
     messages::{ToAgent, ToBroker},
@@ -211,7 +211,15 @@ impl Process {
                 }
                 steps
             }
-            Event::Ended(grant, done) => self.agent.on_done(grant, done, now),
+            Event::Ended(grant, done) => {
+                let comes_back = self.world.sabotage == Some(Sabotage::ComesBack)
+                    && matches!(done, Done::Revoke(Ok(_)));
+                let steps = self.agent.on_done(grant, done, now);
+                if let Some(held) = self.agent.state().get(grant).filter(|_| comes_back) {
+                    self.begin(Effect::Provision(held.spec.clone()));
+                }
+                steps
+            }
             Event::Looked(look) if self.stream.is_some() => self.agent.on_look(look, now),
             Event::Looked(_) => Vec::new(),
         }
@@ -237,13 +245,22 @@ impl Process {
                 let (grant, seq) = (order.order.spec.grant, order.order.seq);
                 self.sim.note(self.host.node, format_args!("is ordered: {what:?} {grant} #{seq}"));
                 self.offered(&mut order);
-                self.agent.on_order(order, false, now)
+                self.agent.on_order(*order, false, now)
             }
             ToAgent::Credential(order) => {
                 if self.world.sabotage == Some(Sabotage::LeakedVerifier) {
                     self.host.disk.leak(text(&order.verifier));
                 }
                 self.agent.on_credential(order, now)
+            }
+            ToAgent::Elsewhere(grant) => {
+                self.agent.on_elsewhere(grant);
+                Vec::new()
+            }
+            ToAgent::ElsewhereOver(grant) => self.agent.on_elsewhere_over(grant, now),
+            ToAgent::OrphanRecorded(integration, grant) => {
+                self.agent.on_orphan_recorded(&integration, grant);
+                Vec::new()
             }
             ToAgent::Time(broker_now) => self.agent.on_broker_time(broker_now, now),
             ToAgent::Recorded { grant, seq } => self.agent.on_recorded(grant, seq),
@@ -386,6 +403,10 @@ impl Process {
             _ => None,
         };
         self.host.misdeeds.lock().extend(deed);
+        let idle = self.world.sabotage == Some(Sabotage::IdleTeardowns);
+        if idle && matches!(effect, Effect::Revoke(_)) {
+            return;
+        }
         let Some(connector) = self.connectors.get(effect.integration()).cloned() else {
             let failure = Failure::lasting("the integration is not in the settings");
             let ended = Event::Ended(effect.grant(), effect.failed(failure));
@@ -442,21 +463,6 @@ impl Process {
     }
 }
 
-async fn see_through(effect: Effect, connector: &Connector, host: &Host) -> (GrantId, Done) {
-    let grant = effect.grant();
-    let done = match effect {
-        Effect::Provision(_) => Done::Provision(connector.provision(grant).await),
-        Effect::Revoke(_) => Done::Revoke(connector.revoke(grant, &host.clock).await),
-        Effect::Credential { seq, verifier, .. } => {
-            Done::Credential { seq, result: connector.credential(grant, text(&verifier)).await }
-        }
-        Effect::RemoveOrphan { integration, .. } => {
-            Done::Orphan { integration, result: connector.revoke(grant, &host.clock).await }
-        }
-    };
-    (grant, done)
-}
-
 /// Keeps a stream open, and opens it again whenever it breaks.
 async fn uplink(
     world: Arc<World>,
@@ -482,12 +488,5 @@ async fn uplink(
         drop(events.send(Event::Detached));
         let most = (200_u64 << failures.min(10)).min(30_000);
         world.sim.sleep(world.sim.between(200, most)).await;
-    }
-}
-
-fn text(verifier: &Verifier) -> String {
-    match verifier {
-        Verifier::Scram(verifier) => verifier.to_sql_text(),
-        Verifier::Mysql(_) => "none of these servers takes it".to_owned(),
     }
 }

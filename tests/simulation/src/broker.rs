@@ -3,43 +3,33 @@
 //! construction.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
-use async_trait::async_trait;
-use ebbgate_agent_core::{CredentialOrder, Report, Welcome};
+use ebbgate_agent_core::{Report, Welcome};
 use ebbgate_broker_app::{AppError, Broker, DriftReport, Outbox, Ports};
 use ebbgate_broker_ports::{
-    NotPlaced, Placement, Store as _,
+    Store as _,
     store::{AgentRecord, Change},
 };
-use ebbgate_connector_api::{Clock, ConnectorError, Credential, CredentialWish, ErrorKind};
+use ebbgate_connector_api::Clock as _;
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent},
-    clock_offset::ClockState,
-    ids::{AgentId, GrantId},
+    ids::AgentId,
     names::{AgentName, IntegrationName},
-    order::{GrantSpec, Order},
-    placing::{Candidate, Runner},
-    session::LiveSession,
-    verifier::Verifier,
 };
 use futures_util::{
     StreamExt as _,
     future::{Either, select},
     stream,
 };
-use jiff::SignedDuration;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    hub::{Hub, Places},
     kernel::Node,
     messages::{ToAgent, ToBroker, ordered, outcome_of},
     ports::{Counting, Mailbox, SeededIds},
@@ -49,7 +39,7 @@ use crate::{
 
 /// How many outcomes of one agent are put on record at once, as in the server.
 const AT_ONCE: usize = 16;
-/// How long a person waits for an agent's answer, and for the broker's.
+/// How long a person waits for the broker's answer.
 const PATIENCE: u64 = 15_000;
 /// The longest sleep of scheduler and outbox.
 const TICK: u64 = 1_000;
@@ -148,9 +138,7 @@ fn start(world: &Arc<World>) {
 async fn live(world: Arc<World>, life: Life) {
     let Life { broker, hub, .. } = life;
     // A store that fails now is no reason not to start; the scheduler comes back to it.
-    while broker.settle_leavers().await.is_err() {
-        world.sim.sleep(TICK).await;
-    }
+    drop(broker.settle_leavers().await);
     broker.do_due().await;
     let started = AuditEvent::new(Action::BrokerStarted, Actor::Broker, broker.now());
     while broker.note(started.clone()).await.is_err() {
@@ -168,7 +156,9 @@ async fn live(world: Arc<World>, life: Life) {
                 u64::try_from(at.duration_since(due.now()).as_millis()).unwrap_or(0).clamp(1, TICK)
             });
             // An early wake-up now and then stands for those that the use cases give it.
-            scheduler.sim.sleep(scheduler.sim.between(1, pause)).await;
+            let early = scheduler.sim.chance(200);
+            let pause = if early { scheduler.sim.between(1, pause) } else { pause };
+            scheduler.sim.sleep(pause).await;
         }
     });
     let deliveries = Outbox::new(broker.clone(), Arc::new(Mailbox(Arc::clone(&world))));
@@ -228,7 +218,9 @@ async fn attend(
     let hear = |message| hear(world, broker, hub, stream, &integrations, message);
     let mut heard = Box::pin(incoming.map(hear).buffer_unordered(AT_ONCE));
     while let Some(result) = heard.next().await {
-        if result.is_err() {
+        if let Err(error) = result {
+            let why = ebbgate_broker_ports::chain(&error);
+            world.sim.note(Node::Broker, format_args!("{} is not heard: {why}", stream.agent));
             break;
         }
     }
@@ -273,6 +265,7 @@ async fn hear(
             }
             Report::OrphanRemoved { integration, grant, finding } => {
                 broker.record_orphan(&integration, grant, &finding, actor.clone()).await?;
+                hub.tell(&stream.agent, ToAgent::OrphanRecorded(integration, grant));
             }
             Report::Swept(swept) => {
                 let report = DriftReport {
@@ -289,186 +282,6 @@ async fn hear(
         }
     }
     Ok(())
-}
-
-type Waiting = BTreeMap<(GrantId, u64), oneshot::Sender<Result<String, String>>>;
-
-/// The agents that are connected now.
-#[derive(Default)]
-struct Hub {
-    next: AtomicU64,
-    sessions: Mutex<BTreeMap<AgentName, Session>>,
-    waiting: Mutex<Waiting>,
-}
-
-struct Session {
-    number: u64,
-    agent: AgentId,
-    stream: Stream,
-    integrations: Vec<IntegrationName>,
-    /// How far the agent's clock is ahead, as it last told.
-    offset: SignedDuration,
-}
-
-impl Hub {
-    fn join(
-        &self,
-        stream: &Stream,
-        agent: AgentId,
-        integrations: Vec<IntegrationName>,
-        offset: SignedDuration,
-        first: ToAgent,
-    ) -> u64 {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut sessions = self.sessions.lock();
-        stream.to_agent.send(first);
-        let session = Session { number, agent, stream: stream.clone(), integrations, offset };
-        if let Some(former) = sessions.insert(stream.agent.clone(), session) {
-            former.stream.break_off();
-        }
-        number
-    }
-
-    fn leave(&self, agent: &AgentName, number: u64) {
-        let mut sessions = self.sessions.lock();
-        if sessions.get(agent).is_some_and(|session| session.number == number) {
-            sessions.remove(agent);
-        }
-    }
-
-    fn evict(&self, agent: &AgentName) {
-        if let Some(former) = self.sessions.lock().remove(agent) {
-            former.stream.break_off();
-        }
-    }
-
-    fn beat(&self, agent: &AgentName, offset: SignedDuration) {
-        if let Some(session) = self.sessions.lock().get_mut(agent) {
-            session.offset = offset;
-        }
-    }
-
-    fn candidates(&self, integration: &IntegrationName, names: &[AgentName]) -> Vec<Candidate> {
-        let sessions = self.sessions.lock();
-        let serving = names.iter().filter_map(|name| {
-            let session = sessions.get(name)?;
-            session.integrations.contains(integration).then(|| Candidate {
-                name: name.clone(),
-                draining: false,
-                clock: ClockState::of(session.offset),
-            })
-        });
-        serving.collect()
-    }
-
-    fn has(&self, agent: &AgentName) -> bool {
-        self.sessions.lock().contains_key(agent)
-    }
-
-    fn serves(&self, agent: &AgentName, integration: &IntegrationName) -> bool {
-        self.sessions.lock().get(agent).is_some_and(|s| s.integrations.contains(integration))
-    }
-
-    fn tell(&self, agent: &AgentName, message: ToAgent) -> bool {
-        self.sessions.lock().get(agent).is_some_and(|s| s.stream.to_agent.send(message))
-    }
-
-    fn answered(&self, grant: GrantId, seq: u64, result: Result<String, String>) {
-        if let Some(waiting) = self.waiting.lock().remove(&(grant, seq)) {
-            // Nobody may wait any more.
-            drop(waiting.send(result));
-        }
-    }
-}
-
-/// Where connectors run: in the agents.
-struct Places {
-    world: std::sync::Weak<World>,
-    hub: Arc<Hub>,
-}
-
-fn nobody(integration: &IntegrationName) -> NotPlaced {
-    NotPlaced::UnknownIntegration { integration: integration.to_string() }
-}
-
-#[async_trait]
-impl Placement for Places {
-    fn ready(&self) -> Vec<IntegrationName> {
-        let Some(world) = self.world.upgrade() else { return Vec::new() };
-        let ready = |name: &&IntegrationName| self.runner(name).takes_new_grants();
-        world.servers.keys().filter(ready).cloned().collect()
-    }
-
-    fn runner(&self, integration: &IntegrationName) -> Runner {
-        let Some(world) = self.world.upgrade() else { return Runner::Nobody };
-        Runner::Agents(self.hub.candidates(integration, &world.agents_of(integration)))
-    }
-
-    async fn send(&self, order: Order, place: Option<&AgentName>) -> Result<(), NotPlaced> {
-        let integration = order.spec.integration.clone();
-        let world = self.world.upgrade().ok_or_else(|| nobody(&integration))?;
-        let message = ToAgent::Order(ordered(order, world.broker_clock.now()));
-        let there = place.filter(|agent| self.hub.serves(agent, &integration));
-        if there.is_some_and(|agent| self.hub.tell(agent, message)) {
-            return Ok(());
-        }
-        Err(NotPlaced::AgentAway { agents: world.agents_of(&integration) })
-    }
-
-    fn shut_out(&self, agent: AgentId) {
-        let mut sessions = self.hub.sessions.lock();
-        for (_, gone) in sessions.extract_if(.., |_, session| session.agent == agent) {
-            gone.stream.break_off();
-        }
-    }
-
-    fn credential_lifetime_seconds(&self, _: &GrantSpec, _: Timestamp) -> Option<u32> {
-        None
-    }
-
-    async fn credential(
-        &self,
-        grant: &GrantSpec,
-        place: Option<&AgentName>,
-        seq: u64,
-        wish: CredentialWish,
-        _: Timestamp,
-    ) -> Result<Credential, ConnectorError> {
-        let failed = |kind| ConnectorError::new(kind, "register the password's verifier");
-        let (Some(world), Some(agent)) = (self.world.upgrade(), place) else {
-            return Err(failed(ErrorKind::Refused));
-        };
-        let CredentialWish::Verifier(verifier @ Verifier::Scram(_)) = wish else {
-            return Err(failed(ErrorKind::Invalid));
-        };
-        let (answer, heard) = oneshot::channel();
-        let key = (grant.grant, seq);
-        self.hub.waiting.lock().insert(key, answer);
-        let order = CredentialOrder { grant: grant.grant, seq, verifier };
-        if !self.hub.tell(agent, ToAgent::Credential(order)) {
-            self.hub.waiting.lock().remove(&key);
-            return Err(failed(ErrorKind::AgentAway));
-        }
-        let answer = select(heard, world.sim.sleep(PATIENCE)).await;
-        self.hub.waiting.lock().remove(&key);
-        match answer {
-            Either::Left((Ok(Ok(user)), _)) => Ok(Credential::Login { user }),
-            Either::Left((Ok(Err(why)), _)) => Err(failed(ErrorKind::Refused).because(why)),
-            Either::Left((Err(_), _)) | Either::Right(_) => Err(failed(ErrorKind::Unreachable)),
-        }
-    }
-
-    async fn sessions(&self, _: &IntegrationName) -> Result<Vec<LiveSession>, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Invalid, "show sessions: nobody looks at them here"))
-    }
-
-    async fn end_session(
-        &self,
-        _: &IntegrationName,
-        _: &LiveSession,
-    ) -> Result<bool, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Invalid, "end a session: nobody does so here"))
-    }
 }
 
 /// Puts an agent on record, as its enrolment would.

@@ -6,10 +6,13 @@ use ebbgate_agent_core::Failure;
 use ebbgate_connector_api::Clock;
 use ebbgate_domain::{ids::GrantId, order::Finding};
 
-use crate::{scenario::Sabotage, server::Server};
+use crate::{kernel::Millis, scenario::Sabotage, server::Server};
 
-/// How often sessions are told to end before a teardown gives up for this time.
+/// How often sessions are told to end before a teardown gives up for this time …
 const ROUNDS: u32 = 20;
+/// … and for how long. The next one takes log-in away anew: a back-up that was restored meanwhile may
+/// have brought that back.
+const LIMIT: Millis = 10_000;
 /// The pause between two looks for sessions.
 const PAUSE: u64 = 50;
 
@@ -82,7 +85,11 @@ impl Connector {
     async fn end_sessions(&self, grant: GrantId) -> Result<u32, Failure> {
         let sim = self.server.sim();
         let mut ended = 0;
+        let begun = sim.now();
         for _ in 0..ROUNDS {
+            if sim.now() - begun >= LIMIT {
+                break;
+            }
             let after = sim.below(40);
             ended += self
                 .server

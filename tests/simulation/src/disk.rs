@@ -23,6 +23,8 @@ struct Content {
     intended: BTreeSet<GrantId>,
     /// Grants whose teardown was ever on this disk as an intention.
     ending: BTreeSet<GrantId>,
+    /// Grants whose verified end was ever on this disk.
+    ended: BTreeSet<GrantId>,
     /// Lines that nobody has looked at yet.
     fresh: Vec<String>,
 }
@@ -119,6 +121,11 @@ impl Disk {
         self.0.lock().ending.contains(&grant)
     }
 
+    /// Whether it ever held the verified end.
+    pub fn has_ended(&self, grant: GrantId) -> bool {
+        self.0.lock().ended.contains(&grant)
+    }
+
     /// The lines that came since this was last asked.
     pub fn take_fresh(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().fresh)
@@ -136,6 +143,7 @@ impl Content {
         match record {
             Record::ProvisionIntended { spec, .. } => drop(self.intended.insert(spec.grant)),
             Record::RevokeIntended { spec, .. } => drop(self.ending.insert(spec.grant)),
+            Record::TornDown { grant, .. } => drop(self.ended.insert(*grant)),
             Record::Held(held) if held.is_given() => drop(self.intended.insert(held.spec.grant)),
             Record::Held(held) => drop(self.ending.insert(held.spec.grant)),
             _ => {}

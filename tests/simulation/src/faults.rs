@@ -9,7 +9,7 @@ use crate::{
     agent::Host,
     kernel::{Millis, Node},
     people,
-    scenario::Fault,
+    scenario::{Fault, Sabotage},
     server::{Health, Server},
     world::World,
 };
@@ -43,7 +43,6 @@ fn heal(world: &World) {
     for host in &world.hosts {
         host.disk.set_full(false);
         world.sim.freeze(host.node, false);
-        *host.off.lock() = false;
     }
     world.sim.freeze(Node::Broker, false);
     world.broker_clock.set_ahead(0);
@@ -171,10 +170,12 @@ async fn freeze(world: &World, node: Node) {
 }
 
 async fn reboot(world: &World, host: &Host) {
+    if std::mem::replace(&mut *host.off.lock(), true) {
+        return;
+    }
     world.sim.count("agent rebooted");
     let duration = for_a_while(world);
     world.sim.note(host.node, format_args!("its host is off for {duration} ms"));
-    *host.off.lock() = true;
     world.sim.kill(host.node);
     until_healed(world, duration).await;
     host.clock.reboot();
@@ -210,9 +211,9 @@ async fn leave(world: &World) {
     let enabled = world.settings.toggle(&who);
     world.sim.count("leaver");
     world.sim.note(Node::World, format_args!("{who} is in: {enabled}"));
-    // Where it fails somebody reads them again; a start does so by itself.
-    let settled = |broker: Broker| async move { broker.settle_leavers().await.is_ok() };
-    while world.broker.call(settled).await == Some(false) {
-        world.sim.sleep(500).await;
+    if world.sabotage == Some(Sabotage::LeaversStay) {
+        return;
     }
+    // Where it fails the broker tries again by itself, and so does a start.
+    world.broker.call(|broker: Broker| async move { broker.settle_leavers().await.is_ok() }).await;
 }

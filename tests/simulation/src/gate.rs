@@ -44,7 +44,9 @@ impl Gate {
     }
 
     pub(crate) async fn read(&self) -> Result<(), StoreError> {
-        self.sim.yield_now().await;
+        if self.sim.chance(500) {
+            self.sim.yield_now().await;
+        }
         self.fail("read").await
     }
 

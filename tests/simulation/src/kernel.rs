@@ -321,9 +321,12 @@ impl Kernel {
                     .into_iter()
                     .partition::<BTreeMap<_, _>, _>(|(_, task)| task.node == node);
                 self.tasks = alive;
-                drop(dead);
                 self.sim.freeze(node, false);
-                self.sim.death(node).notify_one();
+                // What is down already does not die again.
+                if !dead.is_empty() {
+                    drop(dead);
+                    self.sim.death(node).notify_one();
+                }
             }
         }
     }

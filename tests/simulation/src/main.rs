@@ -20,6 +20,9 @@ struct Cli {
     /// Only this one, with its trace
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Go on after one that fails, and list all
+    #[arg(long, conflicts_with = "seed")]
+    all: bool,
 }
 
 #[derive(Default)]
@@ -46,16 +49,19 @@ fn main() -> ExitCode {
             *sum.counts.entry(what).or_default() += count;
         }
         if report.violation.is_some() {
+            if cli.all {
+                println!("{}", verdict(&report));
+            }
             sum.failed.get_or_insert(report);
         }
-        sum.failed.is_none()
+        cli.all || sum.failed.is_none()
     });
     let sum = sum.into_inner();
     for (what, count) in &sum.counts {
         println!("{count:>9} {what}");
     }
     println!("{:>9} runs, {} steps", sum.runs, sum.steps);
-    if let Some(report) = &sum.failed {
+    if let Some(report) = sum.failed.as_ref().filter(|_| !cli.all) {
         print(report);
     }
     code(sum.failed.is_none())
@@ -71,8 +77,13 @@ fn print(report: &Report) {
     }
     let Report { seed, steps, lasted, .. } = report;
     println!("seed {seed}: {steps} steps, {} s of simulated time", lasted / 1_000);
-    if let Some(violation) = &report.violation {
-        println!("seed {seed} does not hold {violation}");
+    if report.violation.is_some() {
+        println!("{}", verdict(report));
         println!("again: cargo xtask simulate --seed {seed}");
     }
+}
+
+fn verdict(report: &Report) -> String {
+    let violation = report.violation.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("seed {} does not hold {violation}", report.seed)
 }

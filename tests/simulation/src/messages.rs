@@ -36,7 +36,13 @@ pub enum ToAgent {
     /// First of all: what stands.
     Welcome(Welcome),
     /// An order.
-    Order(Ordered),
+    Order(Box<Ordered>),
+    /// Another agent is about to be given a grant on a target that this one serves, too.
+    Elsewhere(GrantId),
+    /// That one is over.
+    ElsewhereOver(GrantId),
+    /// It is on record that an orphan was removed.
+    OrphanRecorded(IntegrationName, GrantId),
     /// A credential order.
     Credential(CredentialOrder),
     /// The broker's time: the answer to a heartbeat.
@@ -72,5 +78,5 @@ pub(crate) fn outcome_of(outcome: AgentOutcome) -> (Outcome, bool) {
 /// An order, with how long is left by the broker's clock.
 pub(crate) fn ordered(order: Order, now: Timestamp) -> Ordered {
     let remaining = order.spec.deadline.duration_since(now).max(SignedDuration::ZERO);
-    Ordered { order, remaining }
+    Ordered { order, remaining, sent_at: Some(now) }
 }

@@ -406,7 +406,7 @@ async fn log_in(world: &Arc<World>) {
     sim.count("credential");
     sim.note(Node::World, format_args!("{who} logs in under {grant}"));
     if let Some(server) = world.servers.get(&issued.grant.integration) {
-        server.content().clients.insert(grant, text);
+        server.touch().clients.insert(grant, text);
     }
 }
 

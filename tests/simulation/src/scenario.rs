@@ -27,11 +27,19 @@ pub enum Sabotage {
     OwnApproval,
     /// The agent writes verifiers into its journal.
     LeakedVerifier,
+    /// Agents begin no teardown.
+    IdleTeardowns,
+    /// Provisioning twice makes two roles.
+    SecondRole,
+    /// Agents provision what they have just torn down.
+    ComesBack,
+    /// Nobody looks at what is under way when settings change.
+    LeaversStay,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::IgnoredNologin,
         Self::NoDeadlines,
         Self::NoAudit,
@@ -42,6 +50,10 @@ impl Sabotage {
         Self::NoSweep,
         Self::OwnApproval,
         Self::LeakedVerifier,
+        Self::IdleTeardowns,
+        Self::SecondRole,
+        Self::ComesBack,
+        Self::LeaversStay,
     ];
 }
 
@@ -136,7 +148,7 @@ impl Profile {
     pub fn draw(sim: &Sim) -> Self {
         let maybe = |per_mille: u64| if sim.chance(500) { per_mille } else { 0 };
         Self {
-            busy: sim.between(120, 420) * 1_000,
+            busy: sim.between(90, 300) * 1_000,
             people_pause: sim.between(1_000, 6_000),
             fault_pause: sim.between(3_000, 40_000),
             faults: Fault::ALL.into_iter().filter(|_| sim.chance(400)).collect(),

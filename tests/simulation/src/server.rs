@@ -4,7 +4,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ebbgate_agent_core::Failure;
@@ -43,6 +46,8 @@ pub struct Role {
     pub login: bool,
     /// The password's verifier.
     pub password: Option<String>,
+    /// How many roles it is: one, where the name derives from the grant's id.
+    pub made: u32,
 }
 
 /// What is on a server.
@@ -66,7 +71,7 @@ pub struct Content {
     pub made: Vec<GrantId>,
     backup: Option<BTreeMap<GrantId, Role>>,
     next_session: u64,
-    ignores_nologin: bool,
+    sabotage: Option<Sabotage>,
 }
 
 /// A server. Cheap to clone.
@@ -76,6 +81,7 @@ pub struct Server {
     pub integration: IntegrationName,
     sim: Sim,
     content: Arc<Mutex<Content>>,
+    touched: Arc<AtomicBool>,
 }
 
 impl Content {
@@ -100,7 +106,8 @@ impl Content {
         for (grant, password) in &self.clients {
             let connected = self.sessions.values().any(|(of, _)| of == grant);
             let admitted = self.roles.get(grant).is_some_and(|role| {
-                (role.login || self.ignores_nologin) && role.password.as_ref() == Some(password)
+                (role.login || self.sabotage == Some(Sabotage::IgnoredNologin))
+                    && role.password.as_ref() == Some(password)
             });
             if admitted && !connected {
                 self.next_session += 1;
@@ -116,8 +123,11 @@ impl Content {
         }
         self.made.push(grant);
         self.dropped.remove(&grant);
-        let role = self.roles.entry(grant).or_insert(Role { login: true, password: None });
+        let role = self.roles.entry(grant).or_insert(Role { login: true, password: None, made: 0 });
         role.login = true;
+        if role.made == 0 || self.sabotage == Some(Sabotage::SecondRole) {
+            role.made += 1;
+        }
     }
 
     /// Tells a grant's sessions to end: gone after so many milliseconds. How many there were.
@@ -158,9 +168,21 @@ impl Server {
             made: Vec::new(),
             backup: None,
             next_session: 0,
-            ignores_nologin: sabotage == Some(Sabotage::IgnoredNologin),
+            sabotage,
         };
-        Self { integration, sim: sim.clone(), content: Arc::new(Mutex::new(content)) }
+        let content = Arc::new(Mutex::new(content));
+        Self { integration, sim: sim.clone(), content, touched: Arc::default() }
+    }
+
+    /// Whether anything was done to it since this was last asked.
+    pub fn take_touched(&self) -> bool {
+        self.touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// What is on it, for somebody who changes that.
+    pub fn touch(&self) -> MutexGuard<'_, Content> {
+        self.touched.store(true, Ordering::Relaxed);
+        self.content()
     }
 
     /// The world that it is in.
@@ -205,7 +227,7 @@ impl Server {
         self.sim.sleep(self.latency()).await;
         let result = {
             let now = self.sim.now();
-            let mut content = self.content();
+            let mut content = self.touch();
             match content.health {
                 // Nobody answers; the connection is refused at once, or nothing ever comes back.
                 Health::Stopped => return,
@@ -240,7 +262,7 @@ impl Server {
     /// Changes how it is.
     pub fn set_health(&self, health: Health) {
         self.sim.note(Node::World, format_args!("{} is {health:?}", self.integration));
-        self.content().set_health(health, self.sim.now());
+        self.touch().set_health(health, self.sim.now());
     }
 
     /// Keeps a copy of all roles.
@@ -252,7 +274,7 @@ impl Server {
     /// Puts the last copy in place of what there is, as a restore does; false where there is none.
     pub fn restore(&self) -> bool {
         let now = self.sim.now();
-        let mut content = self.content();
+        let mut content = self.touch();
         let Some(backup) = content.backup.take() else { return false };
         let back: Vec<_> =
             backup.keys().filter(|grant| !content.roles.contains_key(grant)).copied().collect();
@@ -267,11 +289,16 @@ impl Server {
         true
     }
 
-    /// Drops one role behind everybody's back; its sessions live on, as they do.
+    /// Drops one role behind everybody's back; its sessions live on, as they do. Not one that came
+    /// back by itself: a session of that would be nobody's for good.
     pub fn drop_one(&self) -> Option<GrantId> {
-        let roles: Vec<_> = self.content().roles.keys().copied().collect();
+        let roles: Vec<_> = {
+            let content = self.content();
+            let known = content.roles.keys().filter(|id| !content.unasked.contains_key(id));
+            known.copied().collect()
+        };
         let grant = *self.sim.pick(&roles)?;
-        let mut content = self.content();
+        let mut content = self.touch();
         content.roles.remove(&grant);
         content.dropped.insert(grant);
         Some(grant)

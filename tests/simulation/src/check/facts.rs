@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ebbgate_broker_ports::store::OutboxItem;
 use ebbgate_domain::{
     Timestamp,
-    audit::AuditRecord,
+    audit::{AuditEvent, AuditRecord},
     grant::{Grant, GrantState},
     ids::GrantId,
-    names::{IntegrationName, PrincipalId},
+    names::{AgentName, IntegrationName, PrincipalId},
     request::AccessRequest,
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct News {
     /// Grants that changed, as they are now.
     pub(crate) grants: Vec<Grant>,
     /// Audit records.
-    pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) audit: Vec<(AuditRecord, AuditEvent)>,
     /// Notices.
     pub(crate) notices: Vec<OutboxItem>,
     /// Lines in the agents' journals.
@@ -54,10 +54,14 @@ pub(crate) fn news(world: &World, records: u64) -> Option<News> {
             .filter_map(|id| on.grants.get(id))
             .map(|found| found.value.clone())
             .collect(),
-        audit: on.audit.get(known..).unwrap_or_default().to_vec(),
+        audit: on.audit.get(known..).unwrap_or_default().iter().map(parsed).collect(),
         notices: std::mem::take(&mut on.new_notices),
         journal,
     })
+}
+
+fn parsed(record: &AuditRecord) -> (AuditRecord, AuditEvent) {
+    (record.clone(), serde_json::from_str(&record.body).expect("a record holds an event"))
 }
 
 /// What is known of one grant.
@@ -67,6 +71,8 @@ pub(crate) struct Fact {
     pub(crate) integration: IntegrationName,
     /// Whose it is.
     pub(crate) principal: PrincipalId,
+    /// Which agent has it now.
+    pub(crate) place: Option<AgentName>,
     /// How far it has come: see [`rank`].
     pub(crate) rank: u8,
     /// Whether its end was verified on the target.
@@ -101,6 +107,7 @@ impl Facts {
             let fact = Fact {
                 integration: grant.integration.clone(),
                 principal: grant.principal.clone(),
+                place: grant.place.clone(),
                 rank: rank(grant),
                 verified: is_verified(grant),
                 deadline: grant.deadline,

@@ -70,7 +70,7 @@ impl Checker {
         }
         self.records.i12_notices_are_as_they_were_put_in(world)?;
         self.records.i10_leavers_lose_everything(&self.facts, world)?;
-        self.targets.look(&self.facts, world)
+        self.targets.look(&self.facts, news.is_some(), world)
     }
 
     /// Looks at what only holds at the end.

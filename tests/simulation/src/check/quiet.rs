@@ -27,6 +27,9 @@ pub fn left_over(world: &World) -> Vec<String> {
             content.sessions.values().map(|(grant, _)| format!("{name} has a session of {grant}")),
         );
     }
+    if !left.is_empty() {
+        return left;
+    }
     for host in &world.hosts {
         let state = host.disk.state();
         let open = state

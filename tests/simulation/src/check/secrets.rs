@@ -12,7 +12,7 @@ pub(crate) fn i8_no_secret_rests(news: &News) -> Checked {
     if news.journal.iter().any(|line| leaks(line)) {
         return found("an agent's journal");
     }
-    if news.audit.iter().any(|record| leaks(&record.body)) {
+    if news.audit.iter().any(|(record, _)| leaks(&record.body)) {
         return found("the audit log");
     }
     if news.notices.iter().any(|item| leaks(&item.notice.text)) {

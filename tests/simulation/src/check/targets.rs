@@ -1,4 +1,4 @@
-//! What must hold on the targets: I1, I2, I3, I5, I6, I7. Everything here is true time.
+//! What must hold on the targets: I1 to I7. Everything here is true time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,9 @@ const LATENESS: Millis = 4_000;
 const LATENESS_SLOW: Millis = 60_000;
 /// For so long after a target was unwell effects may still wait for its answers.
 const RECOVERY: Millis = 60_000;
+
+/// How often it is looked where nothing was done, but time passes.
+const OFTEN: Millis = 50;
 
 /// How long what must not be has been there, while those that should end it could.
 #[derive(Default)]
@@ -49,8 +52,12 @@ impl Targets {
     ///
     /// # Errors
     /// The first invariant that does not hold.
-    pub(crate) fn look(&mut self, facts: &Facts, world: &World) -> Checked {
+    pub(crate) fn look(&mut self, facts: &Facts, news: bool, world: &World) -> Checked {
         let now = world.sim.now();
+        let touched = world.servers.values().fold(news, |any, one| one.take_touched() || any);
+        if !touched && now < self.last_look + OFTEN {
+            return Ok(());
+        }
         let passed = now - std::mem::replace(&mut self.last_look, now);
         for host in &world.hosts {
             for deed in std::mem::take(&mut *host.misdeeds.lock()) {
@@ -78,13 +85,16 @@ impl Targets {
                 let grace = world.graces.get(integration).copied();
                 let fact = facts.get(grant);
                 let found = Found { grant, fact, hosts: &hosts, server: &content, grace };
+                i4_done_twice_changes_nothing(&found)?;
                 i6_revoked_means_gone(&found)?;
                 self.i7_orphans_vanish(&found, world, passed)?;
                 for host in &hosts {
                     self.i2_i3_nothing_outlives_its_deadline(&found, host, world, passed)?;
                 }
             }
-            active_means_there(integration, &content, facts, world)?;
+            if touched {
+                active_means_there(integration, &content, facts, world)?;
+            }
         }
         Ok(())
     }
@@ -112,7 +122,11 @@ impl Targets {
         let late = found.fact.filter(|fact| fact.rank < OVER).is_some_and(|fact| {
             server.is_usable(*grant) && self.end_of(found, host, fact).is_some_and(|end| now > end)
         });
-        if !late || !is_able(host, server, world) {
+        // What comes back by itself after its verified end is an orphan's matter, and what a former
+        // place has ended its successor may make again.
+        let moved = found.fact.is_some_and(|fact| fact.place.as_ref() != Some(&host.name));
+        let back = (moved || server.unasked.contains_key(grant)) && host.disk.has_ended(*grant);
+        if !late || back || !is_able(host, server, world) {
             self.overdue.remove(&key);
             return Ok(());
         }
@@ -153,10 +167,8 @@ impl Targets {
         // An agent remembers an end until the deadline, so that nobody can ask for it again.
         let mut ends = hosts.iter().filter_map(|host| host.ledger.boot_end(*grant));
         let remembered = ends.any(|end| now <= end);
-        let able = hosts.iter().any(|host| {
-            let attended = host.attached_since.lock().is_some() && world.broker.attends(&host.name);
-            attended && is_able(host, server, world)
-        });
+        let able = |host: &&Host| is_attended(host, world) && is_able(host, server, world);
+        let able = hosts.iter().any(able);
         if known || remembered || !able || !server.roles.contains_key(grant) {
             self.orphaned.remove(grant);
             return Ok(());
@@ -194,6 +206,16 @@ fn i1_i5_no_such_deed(host: &Host, deed: Deed) -> Checked {
     Err(Violation::new(rule, format!("{} works on {what}", host.name)))
 }
 
+/// I4: Provision and revoke are idempotent: … doing it twice changes nothing.
+fn i4_done_twice_changes_nothing(found: &Found<'_>) -> Checked {
+    match found.server.roles.get(&found.grant).map(|role| role.made) {
+        Some(made) if made > 1 => {
+            Err(Violation::new("I4", format!("{} is {made} roles", found.grant)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// I6: Revoked means verified: … neither the permission nor a live session. It stays so, but for
 /// what comes by no order of ours.
 fn i6_revoked_means_gone(found: &Found<'_>) -> Checked {
@@ -227,6 +249,11 @@ fn active_means_there(
         }
     }
     Ok(())
+}
+
+/// Whether an agent's stream stands at both ends.
+fn is_attended(host: &Host, world: &World) -> bool {
+    host.attached_since.lock().is_some() && world.broker.attends(&host.name)
 }
 
 /// Whether an agent can do something on a server now.
