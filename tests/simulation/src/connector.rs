@@ -8,8 +8,10 @@ use ebbgate_domain::{ids::GrantId, order::Finding};
 
 use crate::{kernel::Millis, scenario::Sabotage, server::Server};
 
-/// For how long sessions are told to end before a teardown gives up for this time. The next one
-/// takes log-in away anew: a back-up that was restored meanwhile may have brought that back.
+/// How often sessions are told to end before a teardown gives up for this time …
+const ROUNDS: u32 = 20;
+/// … and for how long. The next one takes log-in away anew: a back-up that was restored meanwhile may
+/// have brought that back.
 const LIMIT: Millis = 10_000;
 /// The pause between two looks for sessions.
 const PAUSE: u64 = 50;
@@ -84,7 +86,10 @@ impl Connector {
         let sim = self.server.sim();
         let mut ended = 0;
         let begun = sim.now();
-        while sim.now() - begun < LIMIT {
+        for _ in 0..ROUNDS {
+            if sim.now() - begun >= LIMIT {
+                break;
+            }
             let after = sim.below(40);
             ended += self
                 .server
