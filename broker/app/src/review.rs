@@ -27,8 +27,8 @@ impl Broker {
         let snapshot = self.snapshot();
         self.change_request(caller, id, "review", key, |request, now| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
-            request.review(review, &snapshot.directory)
+            let review = Review::new(caller.id.clone(), verdict, comment, now);
+            request.review(review, &snapshot.people(&[], now))
         })
         .await
     }

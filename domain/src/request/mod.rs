@@ -9,6 +9,9 @@
 //! The flow, the resources, the permissions and the ids of the grants to come are frozen at
 //! submission (I10), so that approving twice cannot make two grants.
 
+mod asking;
+mod needed;
+mod stored;
 mod submit;
 mod transitions;
 
@@ -16,16 +19,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    approval::{Quorum, Review, Tally},
+    approval::{Case, Claim, Quorum, Review, Tally, Told},
     duration::AccessDuration,
     flow::AccessFlow,
     ids::{GrantId, RequestId},
     inventory::Resource,
     names::{PermissionName, PrincipalId},
-    principal::Directory,
+    people::People,
     right::Right,
 };
 
+pub use needed::{Needed, approval_needed};
 pub use submit::{Submission, submit};
 
 /// One access request.
@@ -47,10 +51,22 @@ pub struct AccessRequest {
     pub reason: Option<String>,
     /// The ticket.
     pub ticket: Option<String>,
-    /// Who must approve; none where the policy is automatic.
-    pub quorum: Option<Quorum>,
+    /// Who must approve which items; none where the policy is automatic for all. What was written
+    /// when there was at most one is read; where neither is written, nothing is, because that must
+    /// never mean 'automatic'.
+    #[serde(alias = "quorum", deserialize_with = "stored::quorums")]
+    pub quorums: Vec<Quorum>,
     /// What was said of it.
     pub reviews: Vec<Review>,
+    /// Who is looking at it, or was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
+    /// Who was told that it waits for them; not known of requests from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Vec<Told>>,
+    /// When it should be looked at next: a step of escalation, a change of who is on call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wakes_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it lapses if nobody decides.
@@ -117,6 +133,34 @@ pub enum EndReason {
 }
 
 impl AccessRequest {
+    /// A pending request for nothing yet, that nobody has to approve by any time.
+    pub fn new(
+        id: RequestId,
+        requester: PrincipalId,
+        flow: AccessFlow,
+        duration: AccessDuration,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            requester,
+            flow_version: flow.version(),
+            flow,
+            items: Vec::new(),
+            duration,
+            reason: None,
+            ticket: None,
+            quorums: Vec::new(),
+            reviews: Vec::new(),
+            claims: Vec::new(),
+            told: Some(Vec::new()),
+            wakes_at: None,
+            created_at: now,
+            lapses_at: None,
+            state: RequestState::Pending,
+        }
+    }
+
     /// The state in one word.
     pub fn state_name(&self) -> &'static str {
         match self.state {
@@ -135,9 +179,12 @@ impl AccessRequest {
         !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
     }
 
-    /// When it lapses if nobody decides; none where it waits for nobody.
+    /// When something is due while it is pending: more people are asked, or it lapses.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.lapses_at.filter(|_| self.state == RequestState::Pending)
+        if self.state != RequestState::Pending {
+            return None;
+        }
+        self.lapses_at.into_iter().chain(self.wakes_at).min()
     }
 
     /// What is asked for, in a few words.
@@ -150,21 +197,31 @@ impl AccessRequest {
         format!("{} for {}", items.join(", "), self.duration)
     }
 
+    /// Its approval: what it needs and what was said.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            requester: &self.requester,
+            quorums: &self.quorums,
+            reviews: &self.reviews,
+            claims: &self.claims,
+            since: self.created_at,
+        }
+    }
+
     /// How the approvals stand; none where the policy is automatic.
-    pub fn tally(&self, directory: &Directory) -> Option<Tally> {
-        self.quorum.as_ref().map(|q| q.tally(&self.requester, &self.reviews, directory))
+    pub fn tallies(&self, people: &People<'_>) -> Vec<Tally> {
+        self.case().tallies(people)
     }
 
     /// Whether `person` could decide on it now.
-    pub fn waits_for(&self, person: &PrincipalId, directory: &Directory) -> bool {
+    pub fn waits_for(&self, person: &PrincipalId, people: &People<'_>) -> bool {
         self.state == RequestState::Pending
             && !self.reviews.iter().any(|review| review.by == *person)
-            && self
-                .quorum
-                .as_ref()
-                .is_some_and(|quorum| quorum.approvers(&self.requester, directory).contains(person))
+            && self.case().may_decide(person, people)
     }
 }
 
+#[cfg(test)]
+mod old_documents;
 #[cfg(test)]
 mod tests;

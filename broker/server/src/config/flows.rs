@@ -6,7 +6,7 @@ use ebbgate_domain::{
     duration::AccessDuration,
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies,
+        Policies, Voices,
     },
     inventory::ResourceKind,
     names::{IntegrationName, PermissionName, ScopeName},
@@ -164,14 +164,8 @@ fn flow(map: &mut MapReader<'_>, references: &mut References) -> Option<AccessFl
         Some(node) => justification(node, map.mistakes),
         None => Some(JustificationRule::default()),
     };
-    Some(AccessFlow {
-        name: name?,
-        requesters,
-        access,
-        approval: approval?,
-        duration: duration?,
-        justification: justification?,
-    })
+    let flow = AccessFlow::new(name?, requesters, access, approval?, duration?);
+    Some(AccessFlow { justification: justification?, ..flow })
 }
 
 fn access(node: Node, mistakes: &mut Mistakes, references: &mut References) -> Option<Access> {
@@ -229,7 +223,7 @@ fn approval(node: Node, mistakes: &mut Mistakes) -> Option<ApprovalPolicy> {
         None => AccessDuration::from_seconds(DEFAULT_REQUEST_TIMEOUT),
     };
     map.finish();
-    Some(ApprovalPolicy::Groups { between: between?, groups, request_timeout: request_timeout? })
+    Some(ApprovalPolicy::groups(between?, groups, request_timeout?))
 }
 
 fn approver_group(node: Node, mistakes: &mut Mistakes) -> Option<ApproverGroup> {
@@ -242,7 +236,12 @@ fn approver_group(node: Node, mistakes: &mut Mistakes) -> Option<ApproverGroup> 
         map.mistakes.add(place, "the group has no members: name some under 'of'");
     }
     map.finish();
-    Some(ApproverGroup { name: name?, need: need?, of })
+    let need = match need? {
+        Need::Any => Voices::Any,
+        Need::All => Voices::All,
+    };
+    let name: String = name?;
+    Some(ApproverGroup::new(name, need, of))
 }
 
 fn need(node: &Node, mistakes: &mut Mistakes) -> Option<Need> {
@@ -267,7 +266,7 @@ fn duration(node: Node, mistakes: &mut Mistakes) -> Option<DurationRule> {
         map.mistakes.add(place, format!("the default {default} is longer than the maximum {max}"));
     }
     map.finish();
-    Some(DurationRule { default: default?, max: max? })
+    Some(DurationRule::new(default?, max?))
 }
 
 fn justification(node: Node, mistakes: &mut Mistakes) -> Option<JustificationRule> {

@@ -1,18 +1,26 @@
 //! Access flows: who may ask for what, who must approve, for how long, and with which reason.
 //! The unit of policy.
 
+mod approval;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    condition::Asked,
     duration::AccessDuration,
     inventory::{Resource, ResourceKind},
-    names::{FlowName, PermissionName, PrincipalId, ScopeName},
+    names::{FlowName, PermissionName, PrincipalId, ScheduleName, ScopeName},
     principal::{Directory, Subject},
     right::Right,
+    schedule::Schedule,
     scope::Scope,
+};
+
+pub use approval::{
+    ApprovalPolicy, ApprovalRule, ApproverGroup, EscalationStep, Need, Voices, default_claim,
 };
 
 /// One access flow.
@@ -24,7 +32,10 @@ pub struct AccessFlow {
     pub requesters: Vec<Subject>,
     /// What they may ask for.
     pub access: Vec<Access>,
-    /// Who must approve.
+    /// Who must approve where a condition holds; the first rule that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<ApprovalRule>,
+    /// Who must approve where no rule fits.
     pub approval: ApprovalPolicy,
     /// For how long.
     pub duration: DurationRule,
@@ -39,44 +50,6 @@ pub struct Access {
     pub scope: ScopeName,
     /// The permissions that may be asked for on its resources.
     pub permissions: Vec<PermissionName>,
-}
-
-/// Who must approve a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum ApprovalPolicy {
-    /// Nobody: the request is approved as it is made.
-    Automatic,
-    /// Approver groups.
-    Groups {
-        /// Whether one group is enough or all must agree.
-        between: Need,
-        /// The groups.
-        groups: Vec<ApproverGroup>,
-        /// A request that nobody decided within this time lapses.
-        request_timeout: AccessDuration,
-    },
-}
-
-/// One or every.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Need {
-    /// One is enough.
-    Any,
-    /// Every one is needed.
-    All,
-}
-
-/// People of whom one or all must approve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApproverGroup {
-    /// How the group is called on screens.
-    pub name: String,
-    /// Whether one member is enough or all must approve.
-    pub need: Need,
-    /// Its members.
-    pub of: Vec<Subject>,
 }
 
 /// How long access lasts.
@@ -97,13 +70,46 @@ pub struct JustificationRule {
     pub ticket: Option<String>,
 }
 
+impl DurationRule {
+    /// A default and a maximum.
+    pub fn new(default: AccessDuration, max: AccessDuration) -> Self {
+        Self { default, max }
+    }
+}
+
 impl AccessFlow {
+    /// A flow with the defaults for everything else.
+    pub fn new(
+        name: FlowName,
+        requesters: Vec<Subject>,
+        access: Vec<Access>,
+        approval: ApprovalPolicy,
+        duration: DurationRule,
+    ) -> Self {
+        Self {
+            name,
+            requesters,
+            access,
+            rules: Vec::new(),
+            approval,
+            duration,
+            justification: JustificationRule::default(),
+        }
+    }
+
     /// The first 12 hex digits of SHA-256 over the flow's JSON: the same flow has the same version
     /// on every replica, and a changed one never has an old one's.
     pub fn version(&self) -> String {
         // A tree of strings, numbers and lists always serialises.
         let json = serde_json::to_vec(self).unwrap_or_default();
         hex::encode(&digest::digest(&digest::SHA256, &json).as_ref()[..6])
+    }
+
+    /// Who must approve what is asked, and the place of the rule that says so; none where no rule
+    /// fits.
+    pub fn policy(&self, asked: Asked<'_>) -> (Option<usize>, &ApprovalPolicy) {
+        let fits = self.rules.iter().position(|rule| rule.when.holds(asked));
+        (fits, fits.map_or(&self.approval, |rule| &self.rules[rule].policy))
     }
 
     /// Whether `principal` may ask through this flow now.
@@ -130,6 +136,8 @@ pub struct Policies {
     pub scopes: BTreeMap<ScopeName, Scope>,
     /// The operator's own permissions by name.
     pub permissions: BTreeMap<PermissionName, Permission>,
+    /// Who is on call when, by name.
+    pub schedules: BTreeMap<ScheduleName, Schedule>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
 }
