@@ -225,7 +225,12 @@ impl<'a> Case<'a> {
 }
 
 /// Whether a person is meant by a group now, with its first `reached` steps.
-fn has_seat(group: &FrozenGroup, reached: usize, seat: &PrincipalId, people: &People<'_>) -> bool {
+pub(super) fn has_seat(
+    group: &FrozenGroup,
+    reached: usize,
+    seat: &PrincipalId,
+    people: &People<'_>,
+) -> bool {
     let later = || group.steps.iter().take(reached).flat_map(|step| &step.to);
     match group.need {
         Voices::Any | Voices::AtLeast(_) => {

@@ -16,7 +16,7 @@ fn written(quorum: &str) -> String {
         "duration":{"default":"30m","max":"1h"},
         "justification":{"required":true,"ticket":null}}"#;
     format!(
-        r#"{{"id":"req_018cc251f4000101010101010101010101","requester":"ana@example.com",
+        r#"{{"id":"req_018cc251f40001010101010101010101","requester":"ana@example.com",
         "flow":{flow},"flow_version":"0123456789ab","items":[],"duration":"30m","reason":"x",
         "ticket":null,{quorum}
         "reviews":[{{"by":"ben@example.com","verdict":"approve","comment":null,"at":"2026-11-23T08:00:00Z"}}],
@@ -39,8 +39,11 @@ fn one_quorum_becomes_a_list() {
     assert!(quorum.distinct && quorum.items.is_empty());
     let [group] = &quorum.groups[..] else { panic!("{:?}", quorum.groups) };
     assert_eq!((group.need, group.deny, group.steps.len()), (Voices::All, Need::Any, 0));
-    let directory =
-        Directory::new([person("ana", &["data"]), person("ben", &["dba"]), person("dan", &["dba"])]);
+    let directory = Directory::new([
+        person("ana", &["data"]),
+        person("ben", &["dba"]),
+        person("dan", &["dba"]),
+    ]);
     let people = People::new(&directory, "2026-11-23T09:00:00Z".parse().unwrap());
     let [tally] = &request.tallies(&people)[..] else { panic!("one tally") };
     assert!(!tally.approved);
@@ -52,8 +55,11 @@ fn one_quorum_becomes_a_list() {
 #[test]
 fn nobody_is_told_anew_of_a_request_from_before() {
     let request = read(&written(ONE)).unwrap();
-    let directory =
-        Directory::new([person("ana", &["data"]), person("ben", &["dba"]), person("dan", &["dba"])]);
+    let directory = Directory::new([
+        person("ana", &["data"]),
+        person("ben", &["dba"]),
+        person("dan", &["dba"]),
+    ]);
     let people = People::new(&directory, "2026-11-23T09:00:00Z".parse().unwrap());
     let advanced = request.advance(&people).unwrap();
     assert_eq!(advanced.effects, []);
