@@ -193,7 +193,10 @@ impl<'a> Case<'a> {
                     }
                     seats
                 });
-                own.chain(group.unknown().map(|_| later.clone())).collect()
+                let unknown = group.unknown().map(|_| later.clone());
+                let slots: Vec<_> = own.chain(unknown).collect();
+                // Where there was nobody, one of a later step speaks for the group.
+                if slots.is_empty() { vec![later] } else { slots }
             }
         }
     }

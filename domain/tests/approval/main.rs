@@ -9,7 +9,7 @@ mod model;
 mod random;
 mod scenario;
 
-use std::{collections::BTreeSet, panic};
+use std::{collections::BTreeSet, panic, thread};
 
 use ebbgate_domain::{
     Effect, Timestamp,
@@ -32,16 +32,25 @@ fn agrees_with_the_model() {
         run(seed, true);
         return;
     }
+    let cases = number("EBBGATE_CASES").unwrap_or(CASES);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
     let mut reached = Reached::default();
-    for seed in 0..number("EBBGATE_CASES").unwrap_or(CASES) {
-        match panic::catch_unwind(|| run(seed, false)) {
-            Ok(one) => reached.add(&one),
-            Err(_) => panic!("the case with EBBGATE_SEED={seed} fails"),
+    thread::scope(|scope| {
+        let share =
+            |first| move || (first..cases).step_by(workers).map(checked).collect::<Vec<_>>();
+        let shares: Vec<_> = (0..workers as u64).map(|first| scope.spawn(share(first))).collect();
+        for one in shares.into_iter().flat_map(|share| share.join().unwrap()) {
+            reached.add(&one);
         }
-    }
+    });
     println!("{reached:?}");
     // A generator that no longer gets anywhere would agree with anything.
     reached.is_everywhere();
+}
+
+fn checked(seed: u64) -> Reached {
+    panic::catch_unwind(|| run(seed, false))
+        .unwrap_or_else(|_| panic!("the case with EBBGATE_SEED={seed} fails"))
 }
 
 /// What the cases have come to.

@@ -197,7 +197,7 @@ impl Model {
                 of.iter().any(|one| match one {
                     Who::Person(person) => person == who,
                     Who::Group(name) => {
-                        scenario.principals[*who].groups.contains(&name.parse().unwrap())
+                        scenario.principals[*who].groups.iter().any(|group| group.as_str() == name)
                     }
                     Who::OnCall => self.on_call(scenario) == Some(*who),
                     Who::Nobody => false,
@@ -243,7 +243,8 @@ impl Model {
                     seats
                 });
                 let lost = group.of.iter().filter(|who| matches!(who, Who::Nobody));
-                own.chain(lost.map(|_| later.clone())).collect()
+                let slots: Vec<_> = own.chain(lost.map(|_| later.clone())).collect();
+                if slots.is_empty() { vec![later] } else { slots }
             }
         }
     }
@@ -252,14 +253,8 @@ impl Model {
     fn pools(&self, quorum: &Quorum, ever: bool, scenario: &Scenario) -> Vec<Vec<Set>> {
         let groups = quorum.groups.iter().map(|group| self.slots(group, ever, true, scenario));
         let groups: Vec<_> = groups.collect();
-        if quorum.between == Need::All && quorum.distinct {
-            // An empty group is never content, whatever the others are.
-            if groups.iter().any(Vec::is_empty) {
-                return vec![Vec::new()];
-            }
-            return vec![groups.concat()];
-        }
-        groups
+        let shared = quorum.between == Need::All && quorum.distinct;
+        if shared { vec![groups.concat()] } else { groups }
     }
 
     fn is_full(&self, quorum: &Quorum, ever: bool, voices: &[(usize, Set)], s: &Scenario) -> bool {
@@ -329,7 +324,7 @@ impl Model {
             if self.is_full(quorum, false, &voices, scenario) {
                 continue;
             }
-            for pool in self.pools_as_they_are(quorum, scenario) {
+            for pool in self.pools(quorum, false, scenario) {
                 let now = most(&pool, &voices);
                 for who in (1..PEOPLE).filter(|who| active(*who, scenario)) {
                     if self.has_spoken(who) || now == pool.len() {
@@ -347,14 +342,6 @@ impl Model {
             }
         }
         found
-    }
-
-    /// Pools without the rule on empty groups, which waits for the others nevertheless.
-    fn pools_as_they_are(&self, quorum: &Quorum, scenario: &Scenario) -> Vec<Vec<Set>> {
-        let groups = quorum.groups.iter().map(|group| self.slots(group, false, true, scenario));
-        let groups: Vec<_> = groups.collect();
-        let shared = quorum.between == Need::All && quorum.distinct;
-        if shared { vec![groups.concat()] } else { groups }
     }
 
     fn say_of_seat(&self, quorum: usize, seat: usize, scenario: &Scenario) -> bool {
