@@ -4,6 +4,7 @@
 mod agents;
 mod audit;
 mod credentials;
+mod delegate;
 mod draft;
 mod drift;
 mod error;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 pub use agents::{NewToken, TokenWish, spent_token_hash};
 pub use audit::AuditState;
 pub use credentials::IssuedCredential;
+pub use delegate::DelegationWish;
 pub use drift::DriftReport;
 pub use error::{AppError, Mistake};
 pub use outbox::Outbox;

@@ -112,7 +112,9 @@ impl Broker {
     async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
-        let Some(transition) = request.value.advance(&snapshot.people(&[], now)) else {
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
+        let Some(transition) = request.value.advance(&people) else {
             return Ok(());
         };
         let mut draft = Draft::default();

@@ -110,7 +110,8 @@ impl Broker {
             reason: wish.reason.as_deref(),
             ticket: wish.ticket.as_deref(),
         };
-        let people = snapshot.people(&[], now);
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let transition = request::submit(submission, &snapshot.policies, &people)?;
         let made = transition.state.clone();
         let mut draft = Draft::default();
