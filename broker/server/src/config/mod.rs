@@ -1,8 +1,6 @@
 //! Settings: one YAML file, the users file and the flow files it names. Everything is read and
 //! every mistake is told before anything starts.
 
-mod flows;
-mod permissions;
 mod settings;
 mod users;
 
@@ -125,21 +123,9 @@ fn read_flows(
     integrations: &BTreeSet<IntegrationName>,
     all: &mut Vec<Mistake>,
 ) -> Policies {
-    let mut policies = Policies::default();
-    let mut open = Vec::new();
-    for file in files {
-        let Some(text) = read_file(file, all) else {
-            continue;
-        };
-        let mut mistakes = Mistakes::of(file);
-        let references = flows::read(&text, integrations, &mut policies, &mut mistakes);
-        open.push((references, mistakes));
-    }
-    for (references, mut mistakes) in open {
-        flows::check(&references, &policies, &mut mistakes);
-        all.extend(mistakes.into_vec());
-    }
-    policies
+    let texts: Vec<_> =
+        files.iter().filter_map(|file| Some((file.clone(), read_file(file, all)?))).collect();
+    ebbgate_flow_files::read(&texts, integrations, all)
 }
 
 fn snapshot(

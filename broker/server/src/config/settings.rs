@@ -14,7 +14,7 @@ use ebbgate_domain::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::flows::kind;
+use ebbgate_flow_files::kind;
 use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
 /// The settings file, checked. Paths are absolute or relative to the working directory.

@@ -1,0 +1,70 @@
+//! `kind: AccessFlow`: who may ask for what.
+
+use ebbgate_domain::{
+    flow::{Access, AccessFlow, JustificationRule},
+    inventory::ResourceKind,
+    names::{PermissionName, ScopeName},
+};
+use ebbgate_settings::{MapReader, Mistakes, Node};
+
+use crate::{References, approval, duration, justification};
+
+/// Reads one.
+pub(crate) fn read(map: &mut MapReader<'_>, references: &mut References) -> Option<AccessFlow> {
+    let name = map.required("name");
+    let place = map.place;
+    let requesters = map.parsed_list("requesters");
+    if requesters.is_empty() {
+        map.mistakes.add(place, "the flow has no requesters: name some, such as group:data");
+    }
+    let access: Vec<_> = map
+        .need("access")
+        .map_or_else(Vec::new, Node::list)
+        .into_iter()
+        .filter_map(|node| access(node, map.mistakes, references))
+        .collect();
+    let approval = map.need("approval").and_then(|node| approval::read(node, map.mistakes));
+    let duration = map.need("duration").and_then(|node| duration::read(node, map.mistakes));
+    let justification = match map.take("justification") {
+        Some(node) => justification::read(node, map.mistakes),
+        None => Some(JustificationRule::default()),
+    };
+    Some(AccessFlow {
+        name: name?,
+        requesters,
+        access,
+        approval: approval?,
+        duration: duration?,
+        justification: justification?,
+    })
+}
+
+fn access(node: Node, mistakes: &mut Mistakes, references: &mut References) -> Option<Access> {
+    let mut map = node.map(mistakes)?;
+    let scope = map.need("scope").and_then(|node| {
+        let name: ScopeName = node.parse(map.mistakes)?;
+        references.scopes.push((name.clone(), node.place));
+        Some(name)
+    });
+    let place = map.place;
+    let nodes = map.need("permissions").map_or_else(Vec::new, Node::list);
+    let permissions: Vec<_> =
+        nodes.iter().filter_map(|node| permission(node, map.mistakes, references)).collect();
+    if permissions.is_empty() {
+        map.mistakes.add(place, "no permissions: name some, such as select or read-only");
+    }
+    map.finish();
+    Some(Access { scope: scope?, permissions })
+}
+
+fn permission(
+    node: &Node,
+    mistakes: &mut Mistakes,
+    references: &mut References,
+) -> Option<PermissionName> {
+    let permission: PermissionName = node.parse(mistakes)?;
+    if !ResourceKind::ALL.iter().any(|kind| kind.offers(&permission)) {
+        references.permissions.push((permission.clone(), node.place));
+    }
+    Some(permission)
+}
