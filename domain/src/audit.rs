@@ -78,6 +78,18 @@ pub enum Action {
     /// An attempt to provision failed.
     #[serde(rename = "grant.provision_failed")]
     GrantProvisionFailed,
+    /// The intent to let it last longer was written down.
+    #[serde(rename = "grant.extending")]
+    GrantExtending,
+    /// The place that has it knows of the later deadline.
+    #[serde(rename = "grant.extended")]
+    GrantExtended,
+    /// The place that has it could not be told of the later deadline; it is tried again.
+    #[serde(rename = "grant.extend_failed")]
+    GrantExtendFailed,
+    /// Its principal was warned that it ends soon.
+    #[serde(rename = "grant.ending_soon")]
+    GrantEndingSoon,
     /// The intent to tear down was written down.
     #[serde(rename = "grant.revoking")]
     GrantRevoking,

@@ -15,6 +15,10 @@ use crate::{
     scope::Scope,
 };
 
+pub use crate::terms::{
+    Activation, BreakGlass, DurationRule, JustificationRule, OnChange, Recipient, Saying,
+};
+
 /// One access flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessFlow {
@@ -28,8 +32,20 @@ pub struct AccessFlow {
     pub approval: ApprovalPolicy,
     /// For how long.
     pub duration: DurationRule,
+    /// From when.
+    #[serde(default, skip_serializing_if = "Activation::is_default")]
+    pub activation: Activation,
     /// What must be said.
     pub justification: JustificationRule,
+    /// What makes it a flow for emergencies, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    /// What becomes of live access when its principal could not ask for it any more.
+    #[serde(default, skip_serializing_if = "OnChange::is_default")]
+    pub on_change: OnChange,
+    /// Whom to tell of its requests, beside those who take part in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Recipient>,
 }
 
 /// Permissions on the resources of one scope.
@@ -77,24 +93,6 @@ pub struct ApproverGroup {
     pub need: Need,
     /// Its members.
     pub of: Vec<Subject>,
-}
-
-/// How long access lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DurationRule {
-    /// Where the requester names none.
-    pub default: AccessDuration,
-    /// The longest that may be asked for.
-    pub max: AccessDuration,
-}
-
-/// What a requester must say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JustificationRule {
-    /// Whether a reason must be given.
-    pub required: bool,
-    /// A regular expression that the ticket must match; a ticket is required where it is set.
-    pub ticket: Option<String>,
 }
 
 impl AccessFlow {

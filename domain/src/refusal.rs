@@ -60,6 +60,11 @@ pub enum Refusal {
     },
     /// The flow wants a reason.
     ReasonRequired,
+    /// The flow wants a longer reason.
+    ReasonTooShort {
+        /// The fewest characters.
+        least: u32,
+    },
     /// The flow wants a ticket.
     TicketRequired {
         /// What it must look like.
@@ -119,6 +124,7 @@ impl Refusal {
             Self::FlowAmbiguous { .. } => "flow_ambiguous",
             Self::DurationTooLong { .. } => "duration_too_long",
             Self::ReasonRequired => "reason_required",
+            Self::ReasonTooShort { .. } => "reason_too_short",
             Self::TicketRequired { .. } => "ticket_required",
             Self::TicketMismatch { .. } => "ticket_mismatch",
             Self::ApprovalUnsatisfiable { .. } => "approval_unsatisfiable",
@@ -161,6 +167,9 @@ impl fmt::Display for Refusal {
                 write!(f, "{asked} is longer than this flow's maximum of {max}")
             }
             Self::ReasonRequired => f.write_str("this flow requires a reason"),
+            Self::ReasonTooShort { least } => {
+                write!(f, "this flow requires a reason of at least {least} characters")
+            }
             Self::TicketRequired { pattern } => {
                 write!(f, "this flow requires a ticket that matches {pattern}")
             }

@@ -1,7 +1,6 @@
 //! Asking: a wish, looked at by the rules of its flow.
 
 use jiff::Timestamp;
-use regex::Regex;
 
 use super::{AccessRequest, RequestItem, RequestState};
 use crate::{
@@ -66,11 +65,9 @@ pub fn submit(
             })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
-    let duration = wish.duration.unwrap_or(flow.duration.default);
-    if duration > flow.duration.max {
-        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
-    }
-    check_justification(flow, wish.reason, wish.ticket)?;
+    let permissions = items.iter().map(|item| &item.permission);
+    let duration = flow.duration.choose(wish.duration, permissions)?;
+    flow.justification.check(wish.reason, wish.ticket)?;
 
     let mut request = AccessRequest {
         id: wish.id,
@@ -126,25 +123,6 @@ fn choose(
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(Refusal::PermissionAmbiguous { resource: resource.id.clone(), offered }),
     }
-}
-
-fn check_justification(
-    flow: &AccessFlow,
-    reason: Option<&str>,
-    ticket: Option<&str>,
-) -> Result<(), Refusal> {
-    if flow.justification.required && reason.is_none_or(|reason| reason.trim().is_empty()) {
-        return Err(Refusal::ReasonRequired);
-    }
-    let Some(pattern) = &flow.justification.ticket else {
-        return Ok(());
-    };
-    let Some(ticket) = ticket else {
-        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
-    };
-    // A pattern that does not compile is refused when the flow is read; here it matches nothing.
-    let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
-    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
 }
 
 impl AccessRequest {

@@ -10,8 +10,8 @@ use crate::{
     approval::Verdict,
     audit::Action,
     flow::{
-        Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Permission,
-        Policies,
+        Access, Activation, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
+        OnChange, Permission, Policies, Saying,
     },
     grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
@@ -69,8 +69,16 @@ fn flow() -> AccessFlow {
             }],
             request_timeout: "8h".parse().unwrap(),
         },
-        duration: DurationRule { default: "30m".parse().unwrap(), max: "1h".parse().unwrap() },
-        justification: JustificationRule { required: true, ticket: Some(r"^OPS-\d+$".to_owned()) },
+        duration: DurationRule::new("30m".parse().unwrap(), "1h".parse().unwrap()),
+        activation: Activation::default(),
+        justification: JustificationRule {
+            mode: Saying::Required,
+            ticket: Some(r"^OPS-\d+$".to_owned()),
+            ..JustificationRule::default()
+        },
+        break_glass: None,
+        on_change: OnChange::default(),
+        notify: Vec::new(),
     }
 }
 

@@ -170,6 +170,7 @@ impl AccessRequest {
                     flow: &next.flow.name,
                     ticket: next.ticket.as_deref(),
                     duration: next.duration,
+                    warn: next.flow.duration.warn,
                 };
                 Effect::Plan(Grant::plan(plan, now))
             })
