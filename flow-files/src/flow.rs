@@ -1,13 +1,13 @@
 //! `kind: AccessFlow`: who may ask for what.
 
 use ebbgate_domain::{
-    flow::{Access, AccessFlow, JustificationRule},
+    flow::{Access, AccessFlow, Activation, JustificationRule, OnChange},
     inventory::ResourceKind,
     names::{PermissionName, ScopeName},
 };
 use ebbgate_settings::{MapReader, Mistakes, Node};
 
-use crate::{References, approval, duration, justification};
+use crate::{References, approval, duration, emergency, justification};
 
 /// Reads one.
 pub(crate) fn read(map: &mut MapReader<'_>, references: &mut References) -> Option<AccessFlow> {
@@ -24,18 +24,40 @@ pub(crate) fn read(map: &mut MapReader<'_>, references: &mut References) -> Opti
         .filter_map(|node| access(node, map.mistakes, references))
         .collect();
     let approval = map.need("approval").and_then(|node| approval::read(node, map.mistakes));
-    let duration = map.need("duration").and_then(|node| duration::read(node, map.mistakes));
+    let offered: Vec<_> = access.iter().flat_map(|access| &access.permissions).collect();
+    let duration =
+        map.need("duration").and_then(|node| duration::read(node, &offered, map.mistakes));
+    let activation = match map.take("activation") {
+        Some(node) => duration::activation(node, map.mistakes),
+        None => Some(Activation::default()),
+    };
     let justification = match map.take("justification") {
         Some(node) => justification::read(node, map.mistakes),
         None => Some(JustificationRule::default()),
     };
+    let break_glass = map.take("break_glass").map(|node| {
+        emergency::break_glass(node, duration.as_ref(), activation, map.mistakes)
+    });
+    let on_change = match map.take("on_change") {
+        Some(node) => emergency::on_change(&node, map.mistakes),
+        None => Some(OnChange::default()),
+    };
+    let notify = map.parsed_list("notify");
     Some(AccessFlow {
         name: name?,
         requesters,
         access,
         approval: approval?,
         duration: duration?,
+        activation: activation?,
         justification: justification?,
+        // A flow whose emergency part cannot be read is no ordinary one.
+        break_glass: match break_glass {
+            Some(part) => Some(part?),
+            None => None,
+        },
+        on_change: on_change?,
+        notify,
     })
 }
 

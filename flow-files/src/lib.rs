@@ -5,6 +5,7 @@
 
 mod approval;
 mod duration;
+mod emergency;
 mod flow;
 mod justification;
 mod permission;

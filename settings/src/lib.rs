@@ -255,6 +255,11 @@ impl Node {
         }
     }
 
+    /// Whether it is a map of keys.
+    pub fn is_map(&self) -> bool {
+        matches!(self.value, Value::Map(_))
+    }
+
     /// The entries of a map with free keys.
     pub fn entries(self, mistakes: &mut Mistakes) -> Vec<(String, Self)> {
         match self.value {

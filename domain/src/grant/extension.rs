@@ -208,7 +208,10 @@ mod tests {
         let ended = ended.unwrap();
         assert!(ended.state.is_over());
         let details = &ended.events[0].details;
-        assert_eq!((&details["reason"], &details["not_extended"]), (&"expired".into(), &true.into()));
+        assert_eq!(
+            (&details["reason"], &details["not_extended"]),
+            (&"expired".into(), &true.into())
+        );
         assert!(!details.contains_key("late_ms"), "it was not late");
     }
 

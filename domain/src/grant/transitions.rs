@@ -352,6 +352,7 @@ impl Grant {
             request: self.request,
             grant: Some(self.id),
             to: BTreeSet::from([self.principal.clone()]),
+            channels: BTreeSet::new(),
             text,
         }
     }

@@ -9,8 +9,11 @@
 //! The flow, the resources, the permissions and the ids of the grants to come are frozen at
 //! submission (I10), so that approving twice cannot make two grants.
 
+mod activation;
+mod leavers;
 mod submit;
 mod transitions;
+mod use_review;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,7 +29,9 @@ use crate::{
     right::Right,
 };
 
+pub use leavers::Loss;
 pub use submit::{Submission, submit};
+pub use use_review::{UseReview, WrittenReview};
 
 /// One access request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +60,18 @@ pub struct AccessRequest {
     pub created_at: Timestamp,
     /// When it lapses if nobody decides.
     pub lapses_at: Option<Timestamp>,
+    /// When its access is to begin, where its requester asked for a later start.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Until when its requester may let it begin; set with the approval.
+    #[serde(default)]
+    pub activate_by: Option<Timestamp>,
+    /// When its access began: its grants were planned then.
+    #[serde(default)]
+    pub activated_at: Option<Timestamp>,
+    /// The review that is owed for it; only for an emergency.
+    #[serde(default)]
+    pub use_review: Option<UseReview>,
     /// How it stands.
     pub state: RequestState,
 }
@@ -135,9 +152,11 @@ impl AccessRequest {
         !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
     }
 
-    /// When it lapses if nobody decides; none where it waits for nobody.
+    /// When something is due for it: a decision, its beginning, a reminder. None where it waits for
+    /// nothing.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.lapses_at.filter(|_| self.state == RequestState::Pending)
+        let decision = self.lapses_at.filter(|_| self.state == RequestState::Pending);
+        [decision, self.activation_due(), self.reminder_due()].into_iter().flatten().min()
     }
 
     /// What is asked for, in a few words.
@@ -168,3 +187,5 @@ impl AccessRequest {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{AccessRequest, RequestItem, RequestState};
+use super::{AccessRequest, RequestItem, RequestState, activation::check_start};
 use crate::{
     approval::Quorum,
     audit::{Action, Actor, AuditEvent},
@@ -33,6 +33,10 @@ pub struct Submission<'a> {
     pub reason: Option<&'a str>,
     /// The ticket.
     pub ticket: Option<&'a str>,
+    /// When access is to begin, where that is later than the approval.
+    pub starts_at: Option<Timestamp>,
+    /// An emergency of this person whose review is overdue.
+    pub overdue_review: Option<RequestId>,
 }
 
 /// Looks at a wish by the rules of its flow.
@@ -68,6 +72,15 @@ pub fn submit(
     let permissions = items.iter().map(|item| &item.permission);
     let duration = flow.duration.choose(wish.duration, permissions)?;
     flow.justification.check(wish.reason, wish.ticket)?;
+    check_start(flow, wish.starts_at, now)?;
+    if flow.break_glass.is_some() {
+        if wish.reason.is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(Refusal::ReasonRequired);
+        }
+        if let Some(request) = wish.overdue_review {
+            return Err(Refusal::ReviewOverdue { request });
+        }
+    }
 
     let mut request = AccessRequest {
         id: wish.id,
@@ -82,11 +95,15 @@ pub fn submit(
         reviews: Vec::new(),
         created_at: now,
         lapses_at: None,
+        starts_at: wish.starts_at,
+        activate_by: None,
+        activated_at: None,
+        use_review: None,
         state: RequestState::Pending,
     };
     let created = request.created_event(now);
     let ApprovalPolicy::Groups { between, groups, request_timeout } = &flow.approval else {
-        let mut approved = request.approved(Vec::new(), now);
+        let mut approved = request.approved(Vec::new(), directory, now);
         approved.events.insert(0, created);
         return Ok(approved);
     };
@@ -138,6 +155,10 @@ impl AccessRequest {
             .detail("flow_version", self.flow_version.as_str())
             .detail("items", items)
             .detail("duration", self.duration.to_string());
+        let event = match &self.starts_at {
+            Some(start) => event.detail("starts_at", start.to_string()),
+            None => event,
+        };
         let event = match &self.reason {
             Some(reason) => event.detail("reason", reason.as_str()),
             None => event,

@@ -141,6 +141,8 @@ fn ask(wish: &Wish) -> Result<Transition<AccessRequest>, Refusal> {
         duration: wish.duration.map(|duration| duration.parse().unwrap()),
         reason: wish.reason,
         ticket: wish.ticket,
+        starts_at: None,
+        overdue_review: None,
     };
     submit(submission, &policies(), &directory(), at(0))
 }
@@ -287,15 +289,18 @@ fn one_denial_is_enough() {
 #[test]
 fn lapses_and_follows_leavers() {
     let request = pending();
-    assert!(request.advance(&directory(), at(8 * 3_600 - 1)).is_none());
-    let lapsed = request.advance(&directory(), at(8 * 3_600)).unwrap().state;
+    assert!(request.advance(&policies(), &directory(), at(8 * 3_600 - 1)).is_none());
+    let lapsed = request.advance(&policies(), &directory(), at(8 * 3_600)).unwrap().state;
     assert_eq!(lapsed.state, RequestState::Lapsed);
 
     let left = Directory::new(people().into_iter().map(|mut person| {
         person.disabled = person.id == id("ana");
         person
     }));
-    assert_eq!(request.advance(&left, at(1)).unwrap().state.state, RequestState::Cancelled);
+    assert_eq!(
+        request.advance(&policies(), &left, at(1)).unwrap().state.state,
+        RequestState::Cancelled
+    );
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::{AccessRequest, EndReason, RequestState};
 use crate::{
     approval::{Review, Verdict},
     audit::{Action, Actor, AuditEvent},
-    grant::{Grant, GrantState, Plan},
+    flow::Policies,
+    grant::{Grant, GrantState},
     names::PrincipalId,
-    notice::Notice,
+    notice::{Audience, Notice},
     principal::Directory,
     refusal::Refusal,
     transition::{Effect, Transition},
@@ -69,7 +70,7 @@ impl AccessRequest {
             return Ok(Transition::to(next).record(event));
         }
         let voices = tally.groups.into_iter().flat_map(|group| group.approved_by).collect();
-        let mut approved = next.approved(voices, now);
+        let mut approved = next.approved(voices, directory, now);
         approved.events.insert(0, event);
         Ok(approved)
     }
@@ -82,7 +83,7 @@ impl AccessRequest {
         if *by != self.requester {
             return Err(Refusal::NotTheRequester);
         }
-        if self.state != RequestState::Pending {
+        if self.state != RequestState::Pending && !self.awaits_activation() {
             return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         Ok(self.close(
@@ -93,23 +94,35 @@ impl AccessRequest {
         ))
     }
 
-    /// Does what is due: lapses when nobody decided in time; cancelled when its requester left
-    /// before it was decided (I10).
-    pub fn advance(&self, directory: &Directory, now: Timestamp) -> Option<Transition<Self>> {
-        if self.state != RequestState::Pending {
-            return None;
-        }
-        if !self.flow.admits(&self.requester, directory) {
+    /// Does what is due: lapses when nobody decided or activated in time; begins at the start that
+    /// was asked for; reminds of a review; and is cancelled when its requester could not ask for it
+    /// any more before it began (I10).
+    pub fn advance(
+        &self,
+        policies: &Policies,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Option<Transition<Self>> {
+        let begun = !(self.state == RequestState::Pending || self.awaits_activation());
+        let lost = policies.loss(&self.flow.name, &self.requester, directory);
+        if let Some(loss) = lost.filter(|_| !begun) {
             let mut closed =
                 self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Broker, now);
             for event in &mut closed.events {
-                event.details.insert("reason".to_owned(), "requester-left".into());
+                event.details.insert("reason".to_owned(), loss.as_str().into());
             }
             return Some(closed);
         }
-        self.due_at()
-            .filter(|due| *due <= now)
-            .map(|_| self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now))
+        if self.due_at().is_none_or(|due| due > now) {
+            return None;
+        }
+        if begun {
+            return self.remind(directory, now);
+        }
+        if self.awaits_activation() && self.activate_by.is_none() {
+            return Some(self.activated(Actor::Broker, directory, now));
+        }
+        Some(self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now))
     }
 
     fn close(
@@ -138,15 +151,24 @@ impl AccessRequest {
             let event = self
                 .event(Action::RequestEnded, Actor::Broker, now)
                 .detail("reason", serde_json::to_value(reason).unwrap_or_default());
-            let state = RequestState::Ended { reason, at: now };
-            return Some(Transition::to(Self { state, ..self.clone() }).record(event));
+            let mut next = Self { state: RequestState::Ended { reason, at: now }, ..self.clone() };
+            if reason == EndReason::Failed {
+                // What never became access needs no review.
+                next.use_review = None;
+            }
+            return Some(Transition::to(next).record(event));
         }
         let begun = grants.iter().any(|grant| grant.active_since.is_some());
         (begun && self.state == RequestState::Approved)
             .then(|| Transition::to(Self { state: RequestState::Active, ..self.clone() }))
     }
 
-    pub(super) fn approved(self, voices: Vec<PrincipalId>, now: Timestamp) -> Transition<Self> {
+    pub(super) fn approved(
+        self,
+        voices: Vec<PrincipalId>,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Transition<Self> {
         let next = Self { state: RequestState::Approved, ..self };
         let voices: Vec<_> = voices.iter().map(ToString::to_string).collect();
         let event = next
@@ -154,29 +176,13 @@ impl AccessRequest {
             .detail("approved_by", voices)
             .detail("automatic", next.quorum.is_none());
         let text = format!("approved: {}", next.summary());
-        let notice =
-            next.notice("request.approved", BTreeSet::from([next.requester.clone()]), text);
-        let grants: Vec<_> = next
-            .items
-            .iter()
-            .map(|item| {
-                let plan = Plan {
-                    id: item.grant,
-                    request: next.id,
-                    principal: &next.requester,
-                    resource: &item.resource,
-                    permission: &item.permission,
-                    rights: &item.rights,
-                    flow: &next.flow.name,
-                    ticket: next.ticket.as_deref(),
-                    duration: next.duration,
-                    warn: next.flow.duration.warn,
-                };
-                Effect::Plan(Grant::plan(plan, now))
-            })
-            .collect();
-        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
-        grants.into_iter().fold(transition, Transition::with)
+        let mut audience = Audience::of(&next.flow.notify, &next.requester, directory);
+        audience.people.insert(next.requester.clone());
+        let notice = next.notice_to("request.approved", audience, text);
+        let mut begun = next.begin_or_wait(directory, now);
+        begun.effects.insert(0, Effect::Notify(notice));
+        begun.events.insert(0, event);
+        begun
     }
 
     pub(super) fn event(&self, action: Action, actor: Actor, at: Timestamp) -> AuditEvent {
@@ -184,7 +190,18 @@ impl AccessRequest {
     }
 
     pub(super) fn notice(&self, event: &str, to: BTreeSet<PrincipalId>, text: String) -> Notice {
-        Notice { event: event.to_owned(), request: self.id, grant: None, to, text }
+        self.notice_to(event, Audience { people: to, ..Audience::default() }, text)
+    }
+
+    pub(super) fn notice_to(&self, event: &str, to: Audience, text: String) -> Notice {
+        Notice {
+            event: event.to_owned(),
+            request: self.id,
+            grant: None,
+            to: to.people,
+            channels: to.channels,
+            text,
+        }
     }
 }
 
@@ -199,7 +216,9 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         .collect();
     if reasons.iter().all(|reason| *reason == "failed") {
         EndReason::Failed
-    } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
+    } else if reasons.iter().any(|reason| {
+        matches!(*reason, "revoked" | "requester-left" | "not-a-requester" | "flow-removed")
+    }) {
         EndReason::Revoked
     } else if reasons.contains(&"missing") {
         EndReason::Missing

@@ -19,8 +19,8 @@ use ebbgate_domain::{
     approval::Verdict,
     duration::AccessDuration,
     flow::{
-        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies,
+        Access, AccessFlow, Activation, ApprovalPolicy, ApproverGroup, DurationRule,
+        JustificationRule, Need, OnChange, Policies,
     },
     ids::{GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
@@ -176,8 +176,12 @@ fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
         requesters: vec![parsed("group:data")],
         access: access.collect(),
         approval,
-        duration: DurationRule { default: parsed("1m"), max: parsed("30m") },
+        duration: DurationRule::new(parsed("1m"), parsed("30m")),
+        activation: Activation::default(),
         justification: JustificationRule::default(),
+        break_glass: None,
+        on_change: OnChange::default(),
+        notify: Vec::new(),
     }
 }
 

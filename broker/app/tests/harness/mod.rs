@@ -21,8 +21,8 @@ use ebbgate_domain::{
     audit::{Actor, AuditEvent},
     clock_offset::ClockState,
     flow::{
-        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies,
+        Access, AccessFlow, Activation, ApprovalPolicy, ApproverGroup, DurationRule,
+        JustificationRule, Need, OnChange, Policies, Saying,
     },
     grant::Grant,
     ids::{AgentId, Entropy, GrantId, RequestId},
@@ -193,8 +193,15 @@ fn flow() -> AccessFlow {
             }],
             request_timeout: "8h".parse().unwrap(),
         },
-        duration: DurationRule { default: "60s".parse().unwrap(), max: "1h".parse().unwrap() },
-        justification: JustificationRule { required: true, ticket: None },
+        duration: DurationRule::new("60s".parse().unwrap(), "1h".parse().unwrap()),
+        activation: Activation::default(),
+        justification: JustificationRule {
+            mode: Saying::Required,
+            ..JustificationRule::default()
+        },
+        break_glass: None,
+        on_change: OnChange::default(),
+        notify: Vec::new(),
     }
 }
 

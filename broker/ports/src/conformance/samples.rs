@@ -6,7 +6,9 @@ use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent},
     duration::AccessDuration,
-    flow::{AccessFlow, ApprovalPolicy, DurationRule, JustificationRule},
+    flow::{
+        AccessFlow, Activation, ApprovalPolicy, DurationRule, JustificationRule, OnChange,
+    },
     grant::{Grant, GrantState, Plan},
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     inventory::{Resource, ResourceKind},
@@ -65,8 +67,12 @@ pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
         requesters: vec!["group:data".parse()?],
         access: Vec::new(),
         approval: ApprovalPolicy::Automatic,
-        duration: DurationRule { default: hour()?, max: hour()? },
+        duration: DurationRule::new(hour()?, hour()?),
+        activation: Activation::default(),
         justification: JustificationRule::default(),
+        break_glass: None,
+        on_change: OnChange::default(),
+        notify: Vec::new(),
     };
     Ok(AccessRequest {
         id: request_id(n),
@@ -104,6 +110,7 @@ pub(super) fn grant(n: u8, of: u8, principal: &str, integration: &str) -> Made<G
         flow: &"shop".parse()?,
         ticket: None,
         duration: hour()?,
+        warn: None,
     };
     Ok(Grant::plan(plan, at(i64::from(n))))
 }
