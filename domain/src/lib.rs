@@ -26,6 +26,7 @@ pub mod right;
 pub mod scope;
 pub mod scram;
 pub mod session;
+pub mod tags;
 pub mod terms;
 pub mod transition;
 pub mod verifier;

@@ -27,7 +27,13 @@ pub enum Subject {
     User(PrincipalId),
     /// Everybody in a group, as of now.
     Group(GroupName),
+    /// Everybody who is known. Only a flow's requesters may say so: a text is never read as this
+    /// without being asked, so that nobody makes everybody an approver or an administrator.
+    Everyone,
 }
+
+/// How everybody is written.
+pub const EVERYONE: &str = "everyone";
 
 /// Why a text names no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +62,7 @@ impl TryFrom<String> for Subject {
     type Error = InvalidSubject;
 
     fn try_from(text: String) -> Result<Self, InvalidSubject> {
-        text.parse()
+        if text == EVERYONE { Ok(Self::Everyone) } else { text.parse() }
     }
 }
 
@@ -65,6 +71,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Group(name) => write!(f, "group:{name}"),
+            Self::Everyone => f.write_str(EVERYONE),
         }
     }
 }
@@ -109,6 +116,7 @@ impl Directory {
         self.active(id).is_some_and(|principal| match subject {
             Subject::User(user) => user == id,
             Subject::Group(group) => principal.groups.contains(group),
+            Subject::Everyone => true,
         })
     }
 
@@ -157,5 +165,12 @@ pub(crate) mod tests {
         }
         assert!("data".parse::<Subject>().unwrap_err().to_string().contains("user:NAME"));
         assert!("group:Data".parse::<Subject>().is_err());
+    }
+
+    #[test]
+    fn everyone_is_read_only_where_it_is_asked_for() {
+        assert!("everyone".parse::<Subject>().is_err());
+        let json = serde_json::to_string(&Subject::Everyone).unwrap();
+        assert_eq!(serde_json::from_str::<Subject>(&json).unwrap(), Subject::Everyone);
     }
 }

@@ -20,6 +20,7 @@ use ebbgate_domain::{
     audit::{Action, Actor, AuditEvent},
     names::{AgentName, IntegrationName},
 };
+use ebbgate_settings::Mistake;
 use secrecy::ExposeSecret as _;
 use tokio::{
     net::TcpListener,
@@ -81,12 +82,19 @@ struct Daemon {
     places: Arc<Places>,
 }
 
+fn log_warnings(warnings: &[Mistake]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "somebody should look at the settings");
+    }
+}
+
 /// Runs the broker until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// It cannot start: the message says what to change.
 pub(crate) async fn run(file: &Path) -> Result<()> {
-    let Config { settings, snapshot, tokens } = config::load(file)?;
+    let Config { settings, snapshot, tokens, warnings } = config::load(file)?;
+    log_warnings(&warnings);
     let clock = Arc::new(SystemClock);
     let config = Arc::new(LiveConfig::new(snapshot, tokens));
     let authority = Arc::new(Authority::open(&settings.data_dir, clock.now())?);
@@ -210,13 +218,14 @@ impl Daemon {
     /// Reads people, flows and resources again. What has a mistake changes nothing.
     async fn reload(&self) {
         self.renew();
-        let Config { snapshot, tokens, .. } = match config::load(&self.file) {
+        let Config { snapshot, tokens, warnings, .. } = match config::load(&self.file) {
             Ok(config) => config,
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the settings were not read again: the former ones stay in force");
                 return;
             }
         };
+        log_warnings(&warnings);
         self.config.replace(snapshot, tokens);
         let event = AuditEvent::new(Action::BrokerReloaded, Actor::Broker, self.broker.now());
         let settled = async {

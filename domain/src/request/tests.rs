@@ -17,7 +17,7 @@ use crate::{
     inventory::ResourceKind,
     principal::{Principal, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -56,6 +56,7 @@ fn flow() -> AccessFlow {
     AccessFlow {
         name: "data-shop".parse().unwrap(),
         requesters: vec!["group:data".parse().unwrap()],
+        except: Vec::new(),
         access: vec![Access {
             scope: "shop".parse().unwrap(),
             permissions: vec!["select".parse().unwrap()],
@@ -79,17 +80,17 @@ fn flow() -> AccessFlow {
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),
+        reviewed: None,
     }
 }
 
 fn policies() -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: Some("shop*".to_owned()),
-        tags: BTreeMap::new(),
+    let selector = Selector {
+        integrations: vec!["orders".parse().unwrap()],
+        patterns: vec!["shop*".to_owned()],
+        ..Selector::default()
     };
+    let scope = Scope::new("shop".parse().unwrap(), selector);
     Policies {
         scopes: BTreeMap::from([(scope.name.clone(), scope)]),
         permissions: BTreeMap::from([(support().name, support())]),

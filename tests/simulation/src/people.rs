@@ -26,7 +26,7 @@ use ebbgate_domain::{
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, PrincipalId},
     principal::{Directory, Principal},
-    scope::Scope,
+    scope::{Scope, Selector},
     scram::ScramVerifier,
     verifier::Verifier,
 };
@@ -126,12 +126,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = |integration: &str| Scope {
-        name: parsed(integration),
-        integration: parsed(integration),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
+    let scope = |integration: &str| {
+        Scope::new(parsed(integration), Selector::integration(parsed(integration)))
     };
     let flows = [
         flow("auto", ApprovalPolicy::Automatic),
@@ -174,6 +170,7 @@ fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
     AccessFlow {
         name: parsed(name),
         requesters: vec![parsed("group:data")],
+        except: Vec::new(),
         access: access.collect(),
         approval,
         duration: DurationRule::new(parsed("1m"), parsed("30m")),
@@ -182,6 +179,7 @@ fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),
+        reviewed: None,
     }
 }
 

@@ -32,7 +32,7 @@ use ebbgate_domain::{
     placing::{Candidate, Runner},
     principal::{Directory, Principal},
     request::AccessRequest,
-    scope::Scope,
+    scope::{Scope, Selector},
     session::LiveSession,
 };
 use parking_lot::Mutex;
@@ -150,13 +150,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Snapshot {
         directory: Directory::new([
             person("ana", "data"),
@@ -180,6 +175,7 @@ fn flow() -> AccessFlow {
     AccessFlow {
         name: "data-shop".parse().unwrap(),
         requesters: vec!["group:data".parse().unwrap()],
+        except: Vec::new(),
         access: vec![Access {
             scope: "shop".parse().unwrap(),
             permissions: vec!["select".parse().unwrap()],
@@ -202,6 +198,7 @@ fn flow() -> AccessFlow {
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),
+        reviewed: None,
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
     let flow = AccessFlow {
         name: "shop".parse()?,
         requesters: vec!["group:data".parse()?],
+        except: Vec::new(),
         access: Vec::new(),
         approval: ApprovalPolicy::Automatic,
         duration: DurationRule::new(hour()?, hour()?),
@@ -73,6 +74,7 @@ pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),
+        reviewed: None,
     };
     Ok(AccessRequest {
         id: request_id(n),

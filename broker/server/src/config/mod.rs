@@ -29,9 +29,11 @@ pub(crate) struct Config {
     pub settings: Settings,
     pub snapshot: Snapshot,
     pub tokens: Tokens,
+    /// What is no mistake yet somebody should look at.
+    pub warnings: Vec<Mistake>,
 }
 
-/// All mistakes of all files.
+/// All mistakes of all files, and the warnings among them.
 #[derive(Debug)]
 pub(crate) struct BadConfig(Vec<Mistake>);
 
@@ -42,8 +44,9 @@ impl fmt::Display for BadConfig {
         for mistake in &self.0 {
             writeln!(f, "{mistake}")?;
         }
-        let s = if self.0.len() == 1 { "" } else { "s" };
-        write!(f, "{} mistake{s} in the settings", self.0.len())
+        let mistakes = self.0.iter().filter(|mistake| mistake.is_error()).count();
+        let s = if mistakes == 1 { "" } else { "s" };
+        write!(f, "{mistakes} mistake{s} in the settings")
     }
 }
 
@@ -69,23 +72,20 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
         users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all)),
         read_flows(&flow_files, &integrations, &mut all),
     );
+    all.sort();
     match settings {
-        Some(settings) if all.is_empty() => {
+        Some(settings) if !all.iter().any(Mistake::is_error) => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            Ok(Config { settings, snapshot, tokens: Tokens::new(users.tokens) })
+            Ok(Config { settings, snapshot, tokens: Tokens::new(users.tokens), warnings: all })
         }
-        _ => {
-            all.sort();
-            Err(BadConfig(all))
-        }
+        _ => Err(BadConfig(all)),
     }
 }
 
 fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
     std::fs::read_to_string(file)
         .map_err(|error| {
-            let message = format!("cannot be read: {error}");
-            all.push(Mistake { file: file.to_owned(), place: None, message });
+            all.push(Mistake::of_file(file, format!("cannot be read: {error}")));
         })
         .ok()
 }
@@ -100,11 +100,16 @@ fn read_users(file: &Path, all: &mut Vec<Mistake>) -> users::Users {
     users
 }
 
+/// Cases that try flows out lie beside them and are no flows.
+fn is_test(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(ebbgate_flow_files::TEST_ENDING)
+}
+
 fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let mut files = BTreeSet::new();
     for pattern in patterns {
         let found: Vec<_> = match glob::glob(&pattern.glob) {
-            Ok(paths) => paths.flatten().collect(),
+            Ok(paths) => paths.flatten().filter(|path| !is_test(path)).collect(),
             Err(error) => {
                 mistakes.add(pattern.place, format!("no pattern for files: {error}"));
                 continue;
@@ -125,7 +130,7 @@ fn read_flows(
 ) -> Policies {
     let texts: Vec<_> =
         files.iter().filter_map(|file| Some((file.clone(), read_file(file, all)?))).collect();
-    ebbgate_flow_files::read(&texts, integrations, all)
+    ebbgate_flow_files::read(&texts, Some(integrations), all)
 }
 
 fn snapshot(

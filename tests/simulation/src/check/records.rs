@@ -86,6 +86,7 @@ fn could_be(subject: &Subject, person: &PrincipalId) -> bool {
     match subject {
         Subject::User(user) => user == person,
         Subject::Group(group) => crate::people::members(group.as_str()).contains(person),
+        Subject::Everyone => true,
     }
 }
 
