@@ -9,6 +9,7 @@ pub mod approval;
 pub mod audit;
 pub mod clock_offset;
 pub mod duration;
+pub mod explain;
 pub mod flow;
 pub mod grant;
 pub mod ids;

@@ -19,7 +19,7 @@ use crate::{
     notice::Notice,
     principal::{Directory, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -47,6 +47,7 @@ pub(super) fn flow(activation: Activation, approval: ApprovalPolicy) -> AccessFl
     AccessFlow {
         name: "data-shop".parse().unwrap(),
         requesters: vec!["group:data".parse().unwrap()],
+        except: Vec::new(),
         access: vec![Access {
             scope: "shop".parse().unwrap(),
             permissions: vec!["select".parse().unwrap()],
@@ -61,6 +62,7 @@ pub(super) fn flow(activation: Activation, approval: ApprovalPolicy) -> AccessFl
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),
+        reviewed: None,
     }
 }
 
@@ -92,13 +94,8 @@ fn emergency() -> AccessFlow {
 }
 
 pub(super) fn policies(flow: &AccessFlow) -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Policies {
         scopes: [(scope.name.clone(), scope)].into(),
         permissions: BTreeMap::new(),

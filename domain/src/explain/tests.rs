@@ -1,0 +1,299 @@
+//! Why, why not, who could approve, and who can reach what; and that it never says anything else
+//! than the rules do.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    flow::{Access, ApprovalPolicy, ApproverGroup, DurationRule, Need, Reviewed, ScopeRef},
+    inventory::ResourceKind,
+    principal::{Subject, tests::person},
+    scope::{Scope, Selector},
+    tags::{TagRule, TagRules},
+};
+
+fn id(name: &str) -> PrincipalId {
+    format!("{name}@example.com").parse().unwrap()
+}
+
+fn directory() -> Directory {
+    let mut gone = person("gone", &["data"]);
+    gone.disabled = true;
+    Directory::new([
+        person("ana", &["data"]),
+        person("carl", &["data", "contractors"]),
+        person("maria", &["dba"]),
+        person("eve", &["sales"]),
+        gone,
+    ])
+}
+
+fn resource(native: &str, data: &str) -> Resource {
+    Resource {
+        id: format!("prod/postgres/{native}").parse().unwrap(),
+        integration: "prod".parse().unwrap(),
+        kind: ResourceKind::Postgres,
+        native: native.to_owned(),
+        tags: [("data".to_owned(), data.to_owned())].into(),
+    }
+}
+
+fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
+    AccessFlow {
+        name: name.parse().unwrap(),
+        requesters: vec!["group:data".parse().unwrap()],
+        except: vec!["group:contractors".parse().unwrap()],
+        access: vec![Access {
+            scope: ScopeRef::Named("pii".parse().unwrap()),
+            permissions: vec!["select".parse().unwrap(), "full".parse().unwrap()],
+        }],
+        approval,
+        duration: DurationRule::new("30m".parse().unwrap(), "1h".parse().unwrap()),
+        activation: Default::default(),
+        justification: JustificationRule {
+            ticket: Some("^OPS-".to_owned()),
+            ..JustificationRule::default()
+        },
+        break_glass: None,
+        on_change: Default::default(),
+        notify: Vec::new(),
+        reviewed: None::<Reviewed>,
+    }
+}
+
+fn by(who: &str) -> ApprovalPolicy {
+    ApprovalPolicy::Groups {
+        between: Need::All,
+        groups: vec![ApproverGroup {
+            name: "DBAs".to_owned(),
+            need: Need::Any,
+            of: vec![who.parse().unwrap()],
+        }],
+        request_timeout: "8h".parse().unwrap(),
+    }
+}
+
+fn policies(flows: Vec<AccessFlow>) -> Policies {
+    let pii = TagRules([("data".to_owned(), TagRule::OneOf(vec!["pii".to_owned()]))].into());
+    let scope = Scope {
+        name: "pii".parse().unwrap(),
+        selector: Selector { tags: pii, ..Selector::integration("prod".parse().unwrap()) },
+        except: vec![Selector { patterns: vec!["*-tmp".to_owned()], ..Selector::default() }],
+    };
+    Policies {
+        scopes: [(scope.name.clone(), scope)].into(),
+        flows: flows.into_iter().map(|flow| (flow.name.clone(), flow)).collect(),
+        ..Policies::default()
+    }
+}
+
+/// What becomes of a person's question about `select` on the shop's personal data.
+fn ask(
+    who: &str,
+    resource: &Resource,
+    duration: Option<&str>,
+    approval: ApprovalPolicy,
+) -> FlowExplanation {
+    let permission = "select".parse().unwrap();
+    let question = Question {
+        person: &id(who),
+        resource,
+        permission: Some(&permission),
+        duration: duration.map(|text| text.parse().unwrap()),
+        at: Timestamp::UNIX_EPOCH,
+    };
+    explain_flow(
+        &flow("pii", approval.clone()),
+        question,
+        &policies(vec![flow("pii", approval)]),
+        &directory(),
+    )
+}
+
+/// The deepest findings that don't hold, as `rule: fact`.
+fn failed(findings: &[Finding]) -> Vec<String> {
+    let failed = findings.iter().filter(|finding| !finding.holds);
+    failed
+        .flat_map(|finding| {
+            let deeper = failed_parts(finding);
+            if deeper.is_empty() {
+                vec![format!("{}: {}", finding.rule, finding.fact)]
+            } else {
+                deeper
+            }
+        })
+        .collect()
+}
+
+fn failed_parts(finding: &Finding) -> Vec<String> {
+    failed(&finding.parts)
+}
+
+#[test]
+fn an_open_way_tells_who_could_approve() {
+    let explained = ask("ana", &resource("shop", "pii"), None, by("group:dba"));
+    assert_eq!(failed(&explained.rules), Vec::<String>::new());
+    let approval = explained.ways[0].outcome.as_ref().unwrap();
+    assert_eq!(approval.groups[0].waiting_for, [id("maria")]);
+    assert_eq!(approval.duration, "30m".parse().unwrap());
+    assert_eq!(explained.must_say.as_deref(), Some("a ticket that matches ^OPS-"));
+}
+
+#[rstest]
+#[case::not_in_the_group(
+    "eve",
+    "shop",
+    "pii",
+    None,
+    "not_a_requester",
+    "subject: group:data: eve@example.com is in sales"
+)]
+#[case::excepted(
+    "carl",
+    "shop",
+    "pii",
+    None,
+    "not_a_requester",
+    "exception: is not one of the exceptions"
+)]
+#[case::another_tag(
+    "ana",
+    "shop",
+    "open",
+    None,
+    "resource_out_of_scope",
+    "tag: data: wanted pii; it is open"
+)]
+#[case::an_exception(
+    "ana",
+    "shop-tmp",
+    "pii",
+    None,
+    "resource_out_of_scope",
+    "exceptions: fits none of the exceptions"
+)]
+#[case::too_long(
+    "ana",
+    "shop",
+    "pii",
+    Some("2h"),
+    "duration_too_long",
+    "duration: 2h is asked for; at most 1h"
+)]
+fn a_closed_way_tells_the_rule_and_its_facts(
+    #[case] who: &str,
+    #[case] native: &str,
+    #[case] data: &str,
+    #[case] duration: Option<&str>,
+    #[case] code: &str,
+    #[case] fact: &str,
+) {
+    let explained = ask(who, &resource(native, data), duration, by("group:dba"));
+    assert_eq!(explained.ways[0].outcome.as_ref().unwrap_err().code(), code);
+    assert_eq!(failed(&explained.rules), [fact]);
+}
+
+#[test]
+fn nobody_who_could_approve_is_a_rule_that_does_not_hold() {
+    let explained = ask("ana", &resource("shop", "pii"), None, by("user:ana@example.com"));
+    assert!(!explained.is_open());
+    assert!(failed(&explained.rules)[0].starts_with("approval: "), "{explained:?}");
+}
+
+#[rstest]
+#[case("nobody", "nobody is known as nobody@example.com")]
+#[case("gone", "gone@example.com is disabled")]
+fn somebody_who_may_do_nothing_is_told_so(#[case] who: &str, #[case] fact: &str) {
+    let resource = resource("shop", "pii");
+    let question = Question {
+        person: &id(who),
+        resource: &resource,
+        permission: None,
+        duration: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let explained =
+        explain(question, &policies(vec![flow("pii", ApprovalPolicy::Automatic)]), &directory());
+    assert_eq!(explained.person.fact, fact);
+    assert!(!explained.is_open());
+}
+
+#[test]
+fn open_flows_come_first_and_flows_that_do_not_concern_are_left_out() {
+    let mut elsewhere = flow("elsewhere", ApprovalPolicy::Automatic);
+    elsewhere.requesters = vec!["group:sales".parse().unwrap()];
+    elsewhere.access[0].scope = ScopeRef::Everything { everything: "stage".parse().unwrap() };
+    let flows = vec![
+        elsewhere,
+        flow("a-closed", by("user:ana@example.com")),
+        flow("b-open", ApprovalPolicy::Automatic),
+    ];
+    let resource = resource("shop", "pii");
+    let person = id("ana");
+    let question = Question {
+        person: &person,
+        resource: &resource,
+        permission: None,
+        duration: None,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let explained = explain(question, &policies(flows), &directory());
+    let names: Vec<_> = explained.flows.iter().map(|flow| flow.flow.as_str()).collect();
+    assert_eq!(names, ["b-open", "a-closed"]);
+    assert_eq!(explained.flows[0].ways.len(), 2, "each permission that is on offer");
+}
+
+#[test]
+fn the_reverse_lists_everybody_with_their_ways() {
+    let policies = policies(vec![flow("pii", by("group:dba"))]);
+    let select = "select".parse().unwrap();
+    let shop = resource("shop", "pii");
+    let found = reach(&shop, Some(&select), &policies, &directory(), Timestamp::UNIX_EPOCH);
+    let people: Vec<_> = found.iter().map(|reach| reach.person.clone()).collect();
+    assert_eq!(people, [id("ana")], "contractors, sales and the disabled cannot");
+    assert!(
+        reach(&resource("shop", "open"), None, &policies, &directory(), Timestamp::UNIX_EPOCH)
+            .is_empty()
+    );
+}
+
+proptest! {
+    /// The tree and the rules are of one mind: where all findings hold the way is open, and where
+    /// one doesn't it is closed.
+    #[test]
+    fn the_tree_never_contradicts_the_rules(
+        who in 0..5_usize,
+        native in prop::sample::select(vec!["shop", "shop-tmp"]),
+        data in prop::sample::select(vec!["pii", "open"]),
+        minutes in 1..120_u32,
+        requester in prop::sample::select(vec!["group:data", "group:sales", "everyone"]),
+        approver in prop::sample::select(vec!["", "group:dba", "user:ana@example.com", "group:none"]),
+        everything: bool,
+    ) {
+        let who = ["ana", "carl", "maria", "eve", "gone"][who];
+        let approval = if approver.is_empty() { ApprovalPolicy::Automatic } else { by(approver) };
+        let mut flow = flow("pii", approval);
+        flow.requesters = vec![match requester {
+            "everyone" => Subject::Everyone,
+            other => other.parse().unwrap(),
+        }];
+        if everything {
+            flow.access[0].scope = ScopeRef::Everything { everything: "prod".parse().unwrap() };
+        }
+        let policies = policies(vec![flow.clone()]);
+        let person = id(who);
+        let resource = resource(native, data);
+        let permission = "select".parse().unwrap();
+        let duration = AccessDuration::from_seconds(minutes * 60);
+        let at = Timestamp::UNIX_EPOCH;
+        let question =
+            Question { person: &person, resource: &resource, permission: Some(&permission), duration, at };
+        let explained = explain_flow(&flow, question, &policies, &directory());
+        let holds = explained.rules.iter().all(|rule| rule.holds);
+        prop_assert_eq!(holds, explained.is_open(), "{:#?}", explained);
+        let reached = reach(&resource, Some(&permission), &policies, &directory(), at);
+        let within = minutes <= 60;
+        prop_assert!(!within || reached.iter().any(|reach| reach.person == person) == explained.is_open());
+    }
+}
