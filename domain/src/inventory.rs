@@ -16,11 +16,13 @@ pub enum ResourceKind {
     Mysql,
     /// One S3 bucket.
     S3,
+    /// One EC2 instance. Flows may be about them; no connector gives access to them yet.
+    Ec2,
 }
 
 impl ResourceKind {
     /// All kinds, for messages and completions.
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::S3];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Mysql, Self::S3, Self::Ec2];
 
     /// The kind as settings and flows write it.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +30,7 @@ impl ResourceKind {
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
             Self::S3 => "s3",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -36,6 +39,7 @@ impl ResourceKind {
         match self {
             Self::Postgres | Self::Mysql => &["select", "full", "ddl", "admin"],
             Self::S3 => &["read-only", "read-write"],
+            Self::Ec2 => &["ssm-session"],
         }
     }
 

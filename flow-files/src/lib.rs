@@ -4,11 +4,13 @@
 //! them out on a person's machine without a broker.
 
 mod approval;
+pub mod cases;
 mod duration;
 mod emergency;
 mod flow;
 mod justification;
 mod permission;
+mod resource;
 mod scope;
 mod tags;
 
@@ -20,6 +22,8 @@ use ebbgate_domain::{
     names::{IntegrationName, PermissionName, ScopeName},
 };
 use ebbgate_settings::{Mistake, Mistakes, Node, Place, documents, nearest, suggestion};
+
+pub use resource::{kind, resource};
 
 /// How the names of files end that hold cases instead of flows.
 pub const TEST_ENDING: &str = ".test.yaml";
@@ -159,21 +163,6 @@ fn unknown_permission(permission: &PermissionName, policies: &Policies) -> Strin
         "unknown permission '{permission}': built in are {}; others need a `kind: Permission`",
         known.join("; ")
     )
-}
-
-/// A resource kind by its name.
-pub fn kind(node: &Node, mistakes: &mut Mistakes) -> Option<ResourceKind> {
-    let text: String = node.parse(mistakes)?;
-    let kind = ResourceKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-    if kind.is_none() {
-        let known = ResourceKind::ALL.map(ResourceKind::as_str);
-        let hint = match nearest(&text, known) {
-            Some(near) => format!("did you mean '{near}'?"),
-            None => format!("known are {}", known.join(", ")),
-        };
-        mistakes.add(node.place, format!("unknown type '{text}': {hint}"));
-    }
-    kind
 }
 
 #[cfg(test)]
