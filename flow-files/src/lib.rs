@@ -5,6 +5,8 @@
 
 mod approval;
 pub mod cases;
+pub mod diff;
+pub mod document;
 mod duration;
 mod emergency;
 mod flow;

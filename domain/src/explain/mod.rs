@@ -6,6 +6,7 @@
 //! says why.
 
 mod rules;
+mod stuck;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ use crate::{
     refusal::Refusal,
     request::{self, AccessRequest, Submission},
 };
+
+pub use stuck::{Obstacle, stuck};
 
 /// One rule, whether it holds, and the facts that decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     flow::{Access, ApprovalPolicy, ApproverGroup, DurationRule, Need, Reviewed, ScopeRef},
+    grant::{Attempts, Grant, GrantState, Plan},
     inventory::ResourceKind,
     principal::{Subject, tests::person},
     scope::{Scope, Selector},
@@ -256,6 +257,80 @@ fn the_reverse_lists_everybody_with_their_ways() {
         reach(&resource("shop", "open"), None, &policies, &directory(), Timestamp::UNIX_EPOCH)
             .is_empty()
     );
+}
+
+/// Ana's request, which waits.
+fn pending() -> AccessRequest {
+    let flow =
+        AccessFlow { justification: JustificationRule::default(), ..flow("pii", by("group:dba")) };
+    let shop = resource("shop", "pii");
+    let items =
+        [(GrantId::new(Timestamp::UNIX_EPOCH, [1; 10]), &shop, Some("select".parse().unwrap()))];
+    let wish = Submission {
+        id: RequestId::new(Timestamp::UNIX_EPOCH, [1; 10]),
+        requester: &id("ana"),
+        flow: &flow,
+        items: &items,
+        duration: None,
+        reason: None,
+        ticket: None,
+        starts_at: None,
+        overdue_review: None,
+    };
+    let policies = policies(vec![flow.clone()]);
+    request::submit(wish, &policies, &directory(), Timestamp::UNIX_EPOCH).unwrap().state
+}
+
+/// The grant that a request becomes.
+fn granted(request: &AccessRequest) -> Grant {
+    let item = &request.items[0];
+    let plan = Plan {
+        id: item.grant,
+        request: request.id,
+        principal: &request.requester,
+        resource: &item.resource,
+        permission: &item.permission,
+        rights: &[],
+        flow: &request.flow.name,
+        ticket: None,
+        duration: request.duration,
+        warn: None,
+    };
+    Grant::plan(plan, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn a_pending_request_waits_for_those_who_can_decide() {
+    let request = pending();
+    let waits = stuck(&request, &groups(&request, &directory()), &[]);
+    assert_eq!(waits[0].fact, "waits for DBAs: maria@example.com");
+    assert_eq!(waits[0].until, request.lapses_at);
+    let everybody_left = Directory::new([person("ana", &["data"])]);
+    let waits = stuck(&request, &groups(&request, &everybody_left), &[]);
+    assert_eq!(waits[0].fact, "nobody of DBAs can decide now");
+}
+
+#[test]
+fn an_approved_request_waits_for_its_grants_and_tells_what_went_wrong() {
+    let mut request = pending();
+    request.state = crate::request::RequestState::Approved;
+    let mut grant = granted(&request);
+    assert_eq!(
+        stuck(&request, &[], std::slice::from_ref(&grant))[0].fact,
+        "prod/postgres/shop is about to be provisioned"
+    );
+    grant.state = GrantState::Provisioning(Attempts {
+        failed: 3,
+        last_error: Some("the agent db-eu is away".to_owned()),
+        next_at: Timestamp::UNIX_EPOCH,
+        since: Timestamp::UNIX_EPOCH,
+    });
+    assert_eq!(
+        stuck(&request, &[], std::slice::from_ref(&grant))[0].fact,
+        "prod/postgres/shop is being provisioned; 3 attempts failed, the last: the agent db-eu is away"
+    );
+    grant.state = GrantState::Active;
+    assert!(stuck(&request, &[], &[grant]).is_empty());
 }
 
 proptest! {
