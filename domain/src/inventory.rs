@@ -87,6 +87,14 @@ impl Inventory {
         self.resources.get(id)
     }
 
+    /// The resources whose ids come after this one, in the order of their ids; all where it is none.
+    pub fn after(&self, id: Option<&ResourceId>) -> impl Iterator<Item = &Resource> {
+        use std::ops::Bound::{Excluded, Unbounded};
+
+        let from = id.map_or(Unbounded, Excluded);
+        self.resources.range::<ResourceId, _>((from, Unbounded)).map(|(_, resource)| resource)
+    }
+
     /// All resources in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.resources.values()

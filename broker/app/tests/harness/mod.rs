@@ -191,10 +191,7 @@ fn flow() -> AccessFlow {
         },
         duration: DurationRule::new("60s".parse().unwrap(), "1h".parse().unwrap()),
         activation: Activation::default(),
-        justification: JustificationRule {
-            mode: Saying::Required,
-            ..JustificationRule::default()
-        },
+        justification: JustificationRule { mode: Saying::Required, ..JustificationRule::default() },
         break_glass: None,
         on_change: OnChange::default(),
         notify: Vec::new(),

@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest;
 use ebbgate_broker_identity::Tokens;
 use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub settings: Settings,
     pub snapshot: Snapshot,
     pub tokens: Tokens,
+    pub flow_files: FlowFiles,
     /// What is no mistake yet somebody should look at.
     pub warnings: Vec<Mistake>,
 }
@@ -50,6 +52,31 @@ impl fmt::Display for BadConfig {
     }
 }
 
+/// The flow files in force, as they were written.
+#[derive(Debug, Default)]
+pub(crate) struct FlowFiles {
+    /// The first 32 hex digits of SHA-256 over names and texts.
+    pub version: String,
+    /// Names, relative to the settings where they lie below, and texts.
+    pub files: Vec<(String, String)>,
+}
+
+impl FlowFiles {
+    fn new(texts: &[(PathBuf, String)], base: &Path) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut files = Vec::with_capacity(texts.len());
+        for (path, text) in texts {
+            let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
+            for part in [&name, text] {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part.as_bytes());
+            }
+            files.push((name, text.clone()));
+        }
+        Self { version: hex::encode(&context.finish().as_ref()[..16]), files }
+    }
+}
+
 /// Reads the settings file and all files that it names.
 ///
 /// # Errors
@@ -68,15 +95,19 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
     let flow_files = flow_files(&patterns, &mut mistakes);
     all.extend(mistakes.into_vec());
-    let (users, policies) = (
-        users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all)),
-        read_flows(&flow_files, &integrations, &mut all),
-    );
+    let users = users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all));
+    let texts: Vec<_> = flow_files
+        .iter()
+        .filter_map(|file| Some((file.clone(), read_file(file, &mut all)?)))
+        .collect();
+    let policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
     all.sort();
     match settings {
         Some(settings) if !all.iter().any(Mistake::is_error) => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            Ok(Config { settings, snapshot, tokens: Tokens::new(users.tokens), warnings: all })
+            let flow_files = FlowFiles::new(&texts, &base);
+            let tokens = Tokens::new(users.tokens);
+            Ok(Config { settings, snapshot, tokens, flow_files, warnings: all })
         }
         _ => Err(BadConfig(all)),
     }
@@ -121,16 +152,6 @@ fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Ve
         files.extend(found);
     }
     files.into_iter().collect()
-}
-
-fn read_flows(
-    files: &[PathBuf],
-    integrations: &BTreeSet<IntegrationName>,
-    all: &mut Vec<Mistake>,
-) -> Policies {
-    let texts: Vec<_> =
-        files.iter().filter_map(|file| Some((file.clone(), read_file(file, all)?))).collect();
-    ebbgate_flow_files::read(&texts, Some(integrations), all)
 }
 
 fn snapshot(
@@ -186,20 +207,28 @@ impl Integration {
 pub(crate) struct LiveConfig {
     snapshot: arc_swap::ArcSwap<Snapshot>,
     tokens: arc_swap::ArcSwap<Tokens>,
+    flow_files: arc_swap::ArcSwap<FlowFiles>,
 }
 
 impl LiveConfig {
-    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens) -> Self {
+    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) -> Self {
         Self {
             snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
             tokens: arc_swap::ArcSwap::from_pointee(tokens),
+            flow_files: arc_swap::ArcSwap::from_pointee(flow_files),
         }
     }
 
     /// Puts new people, flows and resources in force.
-    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens) {
+    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) {
         self.snapshot.store(Arc::new(snapshot));
         self.tokens.store(Arc::new(tokens));
+        self.flow_files.store(Arc::new(flow_files));
+    }
+
+    /// The flow files in force.
+    pub(crate) fn flow_files(&self) -> Arc<FlowFiles> {
+        self.flow_files.load_full()
     }
 
     /// The tokens in force.

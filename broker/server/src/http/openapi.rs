@@ -5,7 +5,7 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, grants, requests, sessions, system};
+use super::{admin, agents, endpoints, explain, flows, grants, requests, sessions, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,10 @@ use super::{admin, agents, endpoints, grants, requests, sessions, system};
         system::whoami,
         show,
         requests::resources,
+        explain::explain,
+        explain::reach,
+        flows::flows,
+        flows::inventory,
         requests::submit,
         requests::list,
         requests::show,
