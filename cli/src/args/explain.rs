@@ -8,6 +8,8 @@ use ebbgate_domain::duration::AccessDuration;
 Every flow that leads to the resource or admits you is told with its rules and with what was found. \
 For somebody else, or for everybody, you must be an administrator or auditor.
 
+The exit code is 0 where a way is open and 3 where none is.
+
 Example:
   ebb explain orders/postgres/shop --permission full
   ebb explain orders/postgres/shop --user ana@example.com --for 2h
