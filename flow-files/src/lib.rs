@@ -13,6 +13,7 @@ mod flow;
 mod justification;
 mod permission;
 mod resource;
+pub mod schema;
 mod scope;
 mod tags;
 
