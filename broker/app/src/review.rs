@@ -33,7 +33,7 @@ impl Broker {
         .await
     }
 
-    /// The requester withdraws a request that is not decided yet.
+    /// The requester withdraws a request that is not decided yet, or whose access has not begun.
     ///
     /// # Errors
     /// The rule that says no; the refusal is in the audit log.
@@ -49,7 +49,7 @@ impl Broker {
         .await
     }
 
-    async fn change_request(
+    pub(crate) async fn change_request(
         &self,
         caller: &Caller,
         id: RequestId,

@@ -279,6 +279,7 @@ async fn ask(world: &Arc<World>) {
         duration: AccessDuration::from_seconds(u32::try_from(seconds).unwrap()),
         reason: Some("because".to_owned()),
         ticket: None,
+        starts_at: None,
     };
     let answer = insist!(
         world,

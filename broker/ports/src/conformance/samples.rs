@@ -87,6 +87,10 @@ pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
         reviews: Vec::new(),
         created_at: at(i64::from(n)),
         lapses_at: None,
+        starts_at: None,
+        activate_by: None,
+        activated_at: None,
+        use_review: None,
         state: RequestState::Pending,
     })
 }
@@ -139,6 +143,7 @@ pub(super) fn notice(n: u8, of: u8) -> Made<OutboxItem> {
             request: request_id(of),
             grant: None,
             to: ["ana@example.com".parse()?].into(),
+            channels: [].into(),
             text: format!("notice {n}"),
         },
         at: at(i64::from(n)),
