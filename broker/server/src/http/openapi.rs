@@ -5,7 +5,7 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, grants, requests, sessions, system};
+use super::{admin, agents, endpoints, grants, life, requests, reviews, sessions, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,11 @@ use super::{admin, agents, endpoints, grants, requests, sessions, system};
         requests::approve,
         requests::deny,
         requests::cancel,
+        life::activate,
+        life::extend,
+        reviews::list,
+        reviews::show,
+        reviews::write,
         grants::list,
         grants::show,
         grants::release,
