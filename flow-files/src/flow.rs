@@ -43,12 +43,8 @@ pub(crate) fn read(map: &mut MapReader<'_>, references: &mut References) -> Opti
         None => Some(OnChange::default()),
     };
     let notify = map.parsed_list("notify");
+    let flow = AccessFlow::new(name?, requesters, access, approval?, duration?);
     Some(AccessFlow {
-        name: name?,
-        requesters,
-        access,
-        approval: approval?,
-        duration: duration?,
         activation: activation?,
         justification: justification?,
         // A flow whose emergency part cannot be read is no ordinary one.
@@ -58,6 +54,7 @@ pub(crate) fn read(map: &mut MapReader<'_>, references: &mut References) -> Opti
         },
         on_change: on_change?,
         notify,
+        ..flow
     })
 }
 

@@ -9,7 +9,7 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 
-use crate::{AppError, Broker, Caller, ClientKey, draft::Draft};
+use crate::{AppError, Broker, Caller, ClientKey};
 
 impl Broker {
     /// Somebody approves or denies a request.
@@ -27,8 +27,8 @@ impl Broker {
         let snapshot = self.snapshot();
         self.change_request(caller, id, "review", key, |request, now| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
-            request.review(review, &snapshot.directory)
+            let review = Review::new(caller.id.clone(), verdict, comment, now);
+            request.review(review, &snapshot.people(&[], now))
         })
         .await
     }
@@ -67,8 +67,7 @@ impl Broker {
             let now = self.now();
             let transition = decide(&current.value, now)?;
             let next = transition.state.clone();
-            let mut draft = Draft::default();
-            draft.request(self, Some(current.version), transition, now);
+            let mut draft = self.draft_request(current.version, transition, now).await?;
             draft.key(caller, key, id, now);
             match self.commit(draft).await {
                 // Two calls with one key at the same instant: look again.

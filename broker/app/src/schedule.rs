@@ -16,7 +16,7 @@ use ebbgate_domain::{
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppError, Broker, draft::Draft, walk::Failures};
+use crate::{AppError, Broker, walk::Failures};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
@@ -111,12 +111,11 @@ impl Broker {
     async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
-        let (policies, directory) = (&snapshot.policies, &snapshot.directory);
-        let Some(transition) = request.value.advance(policies, directory, now) else {
+        let people = snapshot.people(&[], now);
+        let Some(transition) = request.value.advance(&snapshot.policies, &people) else {
             return Ok(());
         };
-        let mut draft = Draft::default();
-        draft.request(self, Some(request.version), transition, now);
+        let draft = self.draft_request(request.version, transition, now).await?;
         match self.commit(draft).await {
             Err(StoreError::Conflict) => Ok(()),
             other => other,

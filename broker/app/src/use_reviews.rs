@@ -159,7 +159,7 @@ impl Broker {
         }
         let snapshot = self.snapshot();
         self.change_request(caller, id, "write review", key, |request, now| {
-            request.write_review(&caller.id, text.trim(), &snapshot.directory, now)
+            request.write_review(&caller.id, text.trim(), &snapshot.people(&[], now))
         })
         .await
     }

@@ -4,6 +4,8 @@
 
 #[path = "use_cases/emergencies.rs"]
 mod emergencies;
+#[path = "use_cases/extension.rs"]
+mod extension;
 mod harness;
 #[path = "use_cases/leavers.rs"]
 mod leavers;

@@ -21,8 +21,8 @@ use ebbgate_domain::{
     audit::{Actor, AuditEvent},
     clock_offset::ClockState,
     flow::{
-        Access, AccessFlow, Activation, ApprovalPolicy, ApproverGroup, DurationRule,
-        JustificationRule, Need, OnChange, Policies, Saying,
+        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
+        Policies, Saying, Voices,
     },
     grant::Grant,
     ids::{AgentId, Entropy, GrantId, RequestId},
@@ -196,12 +196,7 @@ pub(crate) fn finding(at: Timestamp) -> Finding {
 }
 
 fn snapshot() -> Snapshot {
-    let person = |name: &str, group: &str| Principal {
-        id: id(name),
-        display_name: name.to_owned(),
-        groups: [group.parse().unwrap()].into(),
-        disabled: false,
-    };
+    let person = |name: &str, group: &str| Principal::new(id(name), [group.parse().unwrap()]);
     let resource = Resource {
         id: "orders/postgres/shop".parse().unwrap(),
         integration: "orders".parse().unwrap(),
@@ -227,7 +222,7 @@ fn snapshot() -> Snapshot {
         policies: Policies {
             scopes: [(scope.name.clone(), scope)].into(),
             flows: [(flow().name, flow())].into(),
-            permissions: BTreeMap::new(),
+            ..Policies::default()
         },
         inventory: Inventory::new([resource]),
         auditors: vec!["group:audit".parse().unwrap()],
@@ -236,28 +231,20 @@ fn snapshot() -> Snapshot {
 }
 
 fn flow() -> AccessFlow {
+    let access = vec![Access {
+        scope: "shop".parse().unwrap(),
+        permissions: vec!["select".parse().unwrap()],
+    }];
+    let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
     AccessFlow {
-        name: "data-shop".parse().unwrap(),
-        requesters: vec!["group:data".parse().unwrap()],
-        access: vec![Access {
-            scope: "shop".parse().unwrap(),
-            permissions: vec!["select".parse().unwrap()],
-        }],
-        approval: ApprovalPolicy::Groups {
-            between: Need::All,
-            groups: vec![ApproverGroup {
-                name: "DBAs".to_owned(),
-                need: Need::Any,
-                of: vec!["group:dba".parse().unwrap()],
-            }],
-            request_timeout: "8h".parse().unwrap(),
-        },
-        duration: DurationRule::new("60s".parse().unwrap(), "1h".parse().unwrap()),
-        activation: Activation::default(),
         justification: JustificationRule { mode: Saying::Required, ..JustificationRule::default() },
-        break_glass: None,
-        on_change: OnChange::default(),
-        notify: Vec::new(),
+        ..AccessFlow::new(
+            "data-shop".parse().unwrap(),
+            vec!["group:data".parse().unwrap()],
+            access,
+            ApprovalPolicy::groups(Need::All, vec![dbas], "8h".parse().unwrap()),
+            DurationRule::new("60s".parse().unwrap(), "1h".parse().unwrap()),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use ebbgate_broker_ports::{Address, Snapshot};
 use ebbgate_domain::{
     Timestamp,
     approval::{GroupTally, Verdict},
-    flow::Need,
+    flow::Voices,
     grant::{Attempts, Grant, GrantState},
     inventory::ResourceKind,
     request::{AccessRequest, RequestState},
@@ -93,8 +93,8 @@ pub(crate) struct ReviewBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct GroupBody {
     pub group: String,
-    /// any or all.
-    pub need: &'static str,
+    /// any, all or a number.
+    pub need: String,
     pub satisfied: bool,
     pub approved_by: Vec<String>,
     pub waiting_for: Vec<String>,
@@ -159,7 +159,8 @@ pub(crate) fn time(at: Timestamp) -> String {
 impl RequestBody {
     pub(crate) fn new(view: RequestView, snapshot: &Snapshot) -> Self {
         let grants = view.grants.iter().map(|grant| GrantBody::new(grant, snapshot)).collect();
-        let groups = view.groups.iter().map(GroupBody::new).collect();
+        let groups = view.tallies.iter().flat_map(|tally| &tally.groups);
+        let groups = groups.map(GroupBody::new).collect();
         Self::of(view.request, groups, grants)
     }
 
@@ -228,8 +229,9 @@ impl GroupBody {
         Self {
             group: tally.name.clone(),
             need: match tally.need {
-                Need::Any => "any",
-                Need::All => "all",
+                Voices::Any => "any".to_owned(),
+                Voices::All => "all".to_owned(),
+                Voices::AtLeast(count) => count.to_string(),
             },
             satisfied: tally.satisfied,
             approved_by: names(&tally.approved_by),
