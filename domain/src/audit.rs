@@ -54,6 +54,12 @@ pub enum Action {
     /// Somebody approved; more may be needed.
     #[serde(rename = "request.reviewed")]
     RequestReviewed,
+    /// More people were asked, because those before had not decided.
+    #[serde(rename = "request.escalated")]
+    RequestEscalated,
+    /// Somebody said that they are looking; escalation waits for them.
+    #[serde(rename = "request.claimed")]
+    RequestClaimed,
     /// A request got all the approvals it needs, or needed none.
     #[serde(rename = "request.approved")]
     RequestApproved,
@@ -93,6 +99,12 @@ pub enum Action {
     /// All grants of a request have ended.
     #[serde(rename = "request.ended")]
     RequestEnded,
+    /// Somebody named a substitute for their approvals.
+    #[serde(rename = "delegation.created")]
+    DelegationCreated,
+    /// A delegation was ended before its time.
+    #[serde(rename = "delegation.ended")]
+    DelegationEnded,
     /// The intent to provision was written down.
     #[serde(rename = "grant.provisioning")]
     GrantProvisioning,

@@ -4,7 +4,13 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{IntegrationName, PermissionName, ResourceId};
+use crate::{
+    names::{IntegrationName, PermissionName, ResourceId},
+    principal::Subject,
+};
+
+/// The tag that names a resource's owner.
+pub const OWNER_TAG: &str = "owner";
 
 /// What sort of thing a resource is. It decides which permissions exist for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +74,14 @@ pub struct Resource {
     pub native: String,
     /// Labels that scopes select by.
     pub tags: BTreeMap<String, String>,
+}
+
+impl Resource {
+    /// Who owns it, as its tag `owner` says: an e-mail address, `user:…` or `group:…`.
+    pub fn owner(&self) -> Option<Subject> {
+        let owner = self.tags.get(OWNER_TAG)?;
+        owner.parse().or_else(|_| owner.parse().map(Subject::User)).ok()
+    }
 }
 
 /// All resources that are known now.

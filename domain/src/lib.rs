@@ -6,8 +6,11 @@
 //! randomness: both come in as arguments.
 
 pub mod approval;
+pub mod approver;
 pub mod audit;
 pub mod clock_offset;
+pub mod condition;
+pub mod delegation;
 pub mod duration;
 pub mod explain;
 pub mod flow;
@@ -19,11 +22,13 @@ pub mod names;
 pub mod notice;
 pub mod offer;
 pub mod order;
+pub mod people;
 pub mod placing;
 pub mod principal;
 pub mod refusal;
 pub mod request;
 pub mod right;
+pub mod schedule;
 pub mod scope;
 pub mod scram;
 pub mod session;
@@ -31,6 +36,7 @@ pub mod tags;
 pub mod terms;
 pub mod transition;
 pub mod verifier;
+pub mod zone;
 
 pub use jiff::Timestamp;
 pub use transition::{Effect, Transition};

@@ -117,6 +117,11 @@ name_type!(
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
 );
 name_type!(
+    /// An on-call schedule's name.
+    ScheduleName, "schedule name", is_slug,
+    "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
+);
+name_type!(
     /// An integration's name.
     IntegrationName, "integration name", is_slug,
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"

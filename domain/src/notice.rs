@@ -50,7 +50,9 @@ impl Audience {
                     audience.channels.insert(name.clone());
                 }
                 Recipient::Manager => {
-                    let _ = requester; // MANAGER
+                    let manager = directory.active(requester).and_then(|who| who.manager.clone());
+                    let manager = manager.map(Subject::User);
+                    audience.add(manager.iter(), directory);
                 }
             }
         }

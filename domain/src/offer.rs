@@ -1,7 +1,7 @@
 //! What a person may ask for, through which flow and with whose approval.
 
 use crate::{
-    flow::{AccessFlow, ApprovalPolicy, Need, Policies},
+    flow::{AccessFlow, ApprovalPolicy, Need, Policies, Voices},
     inventory::{Inventory, Resource},
     names::{PermissionName, PrincipalId},
     principal::Directory,
@@ -77,8 +77,9 @@ pub fn describe(policy: &ApprovalPolicy) -> String {
         .iter()
         .map(|group| {
             let need = match group.need {
-                Need::Any => "any",
-                Need::All => "all",
+                Voices::Any => "any".to_owned(),
+                Voices::All => "all".to_owned(),
+                Voices::AtLeast(count) => format!("{count}"),
             };
             let of: Vec<_> = group.of.iter().map(ToString::to_string).collect();
             format!("{need} of {} ({})", group.name, of.join(", "))

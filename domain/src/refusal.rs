@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::{
+    delegation::DelegationMistake,
     duration::AccessDuration,
     ids::RequestId,
     names::{FlowName, PermissionName, PrincipalId, ResourceId},
@@ -82,7 +83,23 @@ pub enum Refusal {
     ApprovalUnsatisfiable {
         /// Through which flow.
         flow: FlowName,
+        /// Which groups lack whom.
+        lacks: Vec<String>,
     },
+    /// The delegation breaks a rule.
+    DelegationRefused {
+        /// Which.
+        why: DelegationMistake,
+    },
+    /// Somebody else is looking at the request.
+    AlreadyClaimed {
+        /// Who.
+        by: PrincipalId,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// This person has looked at the request before; each may pause its escalation once.
+    ClaimedBefore,
     /// Nobody decides on their own request (I9).
     OwnRequest,
     /// This person's word does not count for this request.
@@ -168,6 +185,9 @@ impl Refusal {
             Self::TicketRequired { .. } => "ticket_required",
             Self::TicketMismatch { .. } => "ticket_mismatch",
             Self::ApprovalUnsatisfiable { .. } => "approval_unsatisfiable",
+            Self::DelegationRefused { .. } => "delegation_refused",
+            Self::AlreadyClaimed { .. } => "already_claimed",
+            Self::ClaimedBefore => "claimed_before",
             Self::OwnRequest => "own_request",
             Self::NotAnApprover => "not_an_approver",
             Self::AlreadyReviewed => "already_reviewed",
@@ -221,8 +241,15 @@ impl fmt::Display for Refusal {
                 write!(f, "this flow requires a ticket that matches {pattern}")
             }
             Self::TicketMismatch { pattern } => write!(f, "the ticket does not match {pattern}"),
-            Self::ApprovalUnsatisfiable { flow } => {
-                write!(f, "too few people could approve this: see the approver groups of {flow}")
+            Self::ApprovalUnsatisfiable { flow, lacks } => {
+                write!(f, "too few people could approve this through {flow}: {}", lacks.join("; "))
+            }
+            Self::DelegationRefused { why } => write!(f, "this delegation cannot be: {why}"),
+            Self::AlreadyClaimed { by, until } => {
+                write!(f, "{by} is looking at this request until {until}")
+            }
+            Self::ClaimedBefore => {
+                f.write_str("you have claimed this request before: decide, or let it go on")
             }
             Self::OwnRequest => f.write_str("nobody decides on their own request"),
             Self::NotAnApprover => f.write_str("you are not among this request's approvers"),

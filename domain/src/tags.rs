@@ -67,9 +67,9 @@ mod tests {
     #[case("true", None, false)]
     #[case("false", Some("x"), false)]
     #[case("false", None, true)]
-    fn holds(#[case] rule: &str, #[case] value: Option<&str>, #[case] fits: bool) {
+    fn fits(#[case] rule: &str, #[case] value: Option<&str>, #[case] expected: bool) {
         let rule: TagRule = serde_json::from_str(rule).unwrap();
-        assert_eq!(rule.fits(value), fits);
+        assert_eq!(rule.fits(value), expected);
         let again = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<TagRule>(&again).unwrap(), rule);
     }

@@ -2,7 +2,7 @@
 
 use ebbgate_domain::{
     duration::AccessDuration,
-    flow::{ApprovalPolicy, ApproverGroup, Need},
+    flow::{ApprovalPolicy, ApproverGroup, Need, Voices},
 };
 use ebbgate_settings::{Mistakes, Node};
 
@@ -35,7 +35,7 @@ pub(crate) fn read(node: Node, mistakes: &mut Mistakes) -> Option<ApprovalPolicy
         None => AccessDuration::from_seconds(DEFAULT_REQUEST_TIMEOUT),
     };
     map.finish();
-    Some(ApprovalPolicy::Groups { between: between?, groups, request_timeout: request_timeout? })
+    Some(ApprovalPolicy::groups(between?, groups, request_timeout?))
 }
 
 fn approver_group(node: Node, mistakes: &mut Mistakes) -> Option<ApproverGroup> {
@@ -48,7 +48,12 @@ fn approver_group(node: Node, mistakes: &mut Mistakes) -> Option<ApproverGroup> 
         map.mistakes.add(place, "the group has no members: name some under 'of'");
     }
     map.finish();
-    Some(ApproverGroup { name: name?, need: need?, of })
+    let need = match need? {
+        Need::Any => Voices::Any,
+        Need::All => Voices::All,
+    };
+    let name: String = name?;
+    Some(ApproverGroup::new(name, need, of))
 }
 
 fn need(node: &Node, mistakes: &mut Mistakes) -> Option<Need> {

@@ -46,6 +46,7 @@ pub struct FieldChange {
 pub fn diff(old: &Policies, new: &Policies) -> Vec<Change> {
     let mut changes = documents("Scope", &old.scopes, &new.scopes);
     changes.extend(documents("Permission", &old.permissions, &new.permissions));
+    changes.extend(documents("Schedule", &old.schedules, &new.schedules));
     changes.extend(documents("AccessFlow", &old.flows, &new.flows));
     changes
 }

@@ -50,13 +50,9 @@ pub(crate) fn read(
     };
     let notify = map.parsed_list("notify");
     let reviewed = map.take("reviewed").and_then(|node| reviewed(node, map.mistakes));
+    let flow = AccessFlow::new(name?, requesters, access, approval?, duration?);
     Some(AccessFlow {
-        name: name?,
-        requesters,
         except,
-        access,
-        approval: approval?,
-        duration: duration?,
         activation: activation?,
         justification: justification?,
         // A flow whose emergency part cannot be read is no ordinary one.
@@ -67,6 +63,7 @@ pub(crate) fn read(
         on_change: on_change?,
         notify,
         reviewed,
+        ..flow
     })
 }
 

@@ -59,9 +59,10 @@ impl Broker {
             resource: &resource,
             permission: asked.permission.as_ref(),
             duration: asked.duration,
-            at: self.now(),
+            overdue_review: self.overdue_review(&user).await?,
         };
-        let explanation = explain::explain(question, &snapshot.policies, &snapshot.directory);
+        let people = snapshot.people(&[], self.now());
+        let explanation = explain::explain(question, &snapshot.policies, &people);
         let query = RequestQuery {
             requester: Some(user.clone()),
             open: true,
@@ -75,7 +76,7 @@ impl Broker {
                 continue;
             }
             let view = self.view(request).await?;
-            let waits = explain::stuck(&view.request, &view.groups, &view.grants);
+            let waits = explain::stuck(&view.request, &view.tallies, &view.grants);
             under_way.push((view.request, waits));
         }
         Ok(Explained { user, resource, explanation, under_way })
@@ -97,7 +98,7 @@ impl Broker {
         let snapshot = self.snapshot();
         let resource =
             find(resource, &snapshot).map_err(|message| AppError::invalid("resource", message))?;
-        let now = self.now();
-        Ok(explain::reach(resource, permission, &snapshot.policies, &snapshot.directory, now))
+        let people = snapshot.people(&[], self.now());
+        Ok(explain::reach(resource, permission, &snapshot.policies, &people))
     }
 }

@@ -9,7 +9,7 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 
-use crate::{AppError, Broker, Caller, ClientKey, draft::Draft};
+use crate::{AppError, Broker, Caller, ClientKey};
 
 impl Broker {
     /// Somebody approves or denies a request.
@@ -27,13 +27,13 @@ impl Broker {
         let snapshot = self.snapshot();
         self.change_request(caller, id, "review", key, |request, now| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
-            request.review(review, &snapshot.directory)
+            let review = Review::new(caller.id.clone(), verdict, comment, now);
+            request.review(review, &snapshot.people(&[], now))
         })
         .await
     }
 
-    /// The requester withdraws a request that is not decided yet.
+    /// The requester withdraws a request that is not decided yet, or whose access has not begun.
     ///
     /// # Errors
     /// The rule that says no; the refusal is in the audit log.
@@ -49,7 +49,7 @@ impl Broker {
         .await
     }
 
-    async fn change_request(
+    pub(crate) async fn change_request(
         &self,
         caller: &Caller,
         id: RequestId,
@@ -67,8 +67,7 @@ impl Broker {
             let now = self.now();
             let transition = decide(&current.value, now)?;
             let next = transition.state.clone();
-            let mut draft = Draft::default();
-            draft.request(self, Some(current.version), transition, now);
+            let mut draft = self.draft_request(current.version, transition, now).await?;
             draft.key(caller, key, id, now);
             match self.commit(draft).await {
                 // Two calls with one key at the same instant: look again.

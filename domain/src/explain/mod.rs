@@ -10,18 +10,16 @@ mod stuck;
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use crate::{
-    approval::GroupTally,
+    approval::Tally,
     duration::AccessDuration,
     flow::{AccessFlow, JustificationRule, Policies},
     ids::{GrantId, RequestId},
     inventory::Resource,
     names::{FlowName, PermissionName, PrincipalId},
-    principal::Directory,
+    people::People,
     refusal::Refusal,
-    request::{self, AccessRequest, Submission},
+    request::{self, Submission},
 };
 
 pub use stuck::{Obstacle, stuck};
@@ -50,8 +48,8 @@ pub struct Question<'a> {
     pub permission: Option<&'a PermissionName>,
     /// For how long; each flow's default where nothing is said.
     pub duration: Option<AccessDuration>,
-    /// When.
-    pub at: Timestamp,
+    /// An emergency of this person whose review is overdue, so that they have no other.
+    pub overdue_review: Option<RequestId>,
 }
 
 /// The answer, flow by flow.
@@ -93,7 +91,7 @@ pub struct Approval {
     /// For how long access would be.
     pub duration: AccessDuration,
     /// The approver groups with whom each would wait for; none where nobody needs to agree.
-    pub groups: Vec<GroupTally>,
+    pub tallies: Vec<Tally>,
 }
 
 /// One way in which somebody can reach a resource.
@@ -122,17 +120,17 @@ impl FlowExplanation {
 }
 
 /// Why, or why not.
-pub fn explain(question: Question<'_>, policies: &Policies, directory: &Directory) -> Explanation {
-    let person = rules::person(question.person, directory);
+pub fn explain(question: Question<'_>, policies: &Policies, people: &People<'_>) -> Explanation {
+    let person = rules::person(question.person, people.directory);
     let concerns = |flow: &&AccessFlow| {
-        flow.admits(question.person, directory)
+        flow.admits(question.person, people.directory)
             || !policies.permissions(flow, question.resource).is_empty()
     };
     let mut flows: Vec<_> = policies
         .flows
         .values()
         .filter(concerns)
-        .map(|flow| explain_flow(flow, question, policies, directory))
+        .map(|flow| explain_flow(flow, question, policies, people))
         .collect();
     flows.sort_by_key(|flow| !flow.is_open());
     Explanation { person, flows }
@@ -143,7 +141,7 @@ pub fn explain_flow(
     flow: &AccessFlow,
     question: Question<'_>,
     policies: &Policies,
-    directory: &Directory,
+    people: &People<'_>,
 ) -> FlowExplanation {
     let offered = policies.permissions(flow, question.resource);
     let meant: Vec<_> = match question.permission {
@@ -152,14 +150,14 @@ pub fn explain_flow(
     };
     let ways: Vec<_> = meant
         .into_iter()
-        .map(|permission| way(flow, question, permission, policies, directory))
+        .map(|permission| way(flow, question, permission, policies, people))
         .collect();
     let mut rules = vec![
-        rules::requesters(flow, question.person, directory),
+        rules::requesters(flow, question.person, people.directory),
         rules::access(flow, question, policies),
         rules::duration(flow, question),
     ];
-    rules.extend(rules::approval(&ways));
+    rules.extend(rules::approval(flow, question, &ways, people));
     FlowExplanation {
         flow: flow.name.clone(),
         version: flow.version(),
@@ -174,8 +172,7 @@ pub fn reach(
     resource: &Resource,
     permission: Option<&PermissionName>,
     policies: &Policies,
-    directory: &Directory,
-    at: Timestamp,
+    people: &People<'_>,
 ) -> Vec<Reach> {
     let mut found = Vec::new();
     for flow in policies.flows.values() {
@@ -183,17 +180,24 @@ pub fn reach(
         if offered.is_empty() {
             continue;
         }
-        let people: BTreeSet<_> = directory
+        let requesters: BTreeSet<_> = people
+            .directory
             .resolve(&flow.requesters)
             .into_iter()
-            .filter(|person| flow.admits(person, directory))
+            .filter(|person| flow.admits(person, people.directory))
             .collect();
-        for person in people {
-            let question = Question { person: &person, resource, permission, duration: None, at };
+        for person in requesters {
+            let question = Question {
+                person: &person,
+                resource,
+                permission,
+                duration: None,
+                overdue_review: None,
+            };
             let meant =
                 offered.iter().filter(|name| permission.is_none_or(|wanted| wanted == *name));
             for permission in meant {
-                let way = way(flow, question, permission.clone(), policies, directory);
+                let way = way(flow, question, permission.clone(), policies, people);
                 if way.outcome.is_ok() {
                     found.push(Reach { person: person.clone(), flow: flow.name.clone(), way });
                 }
@@ -211,13 +215,13 @@ fn way(
     question: Question<'_>,
     permission: PermissionName,
     policies: &Policies,
-    directory: &Directory,
+    people: &People<'_>,
 ) -> Way {
     let silent = AccessFlow { justification: JustificationRule::default(), ..flow.clone() };
     let nobody = [0; 10];
-    let items = [(GrantId::new(question.at, nobody), question.resource, Some(permission.clone()))];
+    let items = [(GrantId::new(people.now, nobody), question.resource, Some(permission.clone()))];
     let wish = Submission {
-        id: RequestId::new(question.at, nobody),
+        id: RequestId::new(people.now, nobody),
         requester: question.person,
         flow: &silent,
         items: &items,
@@ -225,17 +229,13 @@ fn way(
         reason: Some("to see what would happen"),
         ticket: None,
         starts_at: None,
-        overdue_review: None,
+        overdue_review: question.overdue_review,
     };
-    let outcome = request::submit(wish, policies, directory, question.at).map(|asked| Approval {
+    let outcome = request::submit(wish, policies, people).map(|asked| Approval {
         duration: asked.state.duration,
-        groups: groups(&asked.state, directory),
+        tallies: asked.state.tallies(people),
     });
     Way { permission, outcome }
-}
-
-fn groups(request: &AccessRequest, directory: &Directory) -> Vec<GroupTally> {
-    request.tally(directory).map_or_else(Vec::new, |tally| tally.groups)
 }
 
 fn must_say(rule: &JustificationRule) -> Option<String> {

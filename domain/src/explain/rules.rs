@@ -4,9 +4,11 @@ use std::fmt::Display;
 
 use super::{Finding, Question, Way};
 use crate::{
+    condition::Asked,
     flow::{Access, AccessFlow, Policies, ScopeRef},
     inventory::Resource,
     names::{IntegrationName, PrincipalId},
+    people::People,
     principal::{Directory, Subject},
     scope::{Scope, Selector, glob},
     tags::TagRule,
@@ -207,31 +209,62 @@ pub(super) fn duration(flow: &AccessFlow, question: Question<'_>) -> Finding {
     }
 }
 
-/// Who would have to agree, for each permission.
-pub(super) fn approval(ways: &[Way]) -> Vec<Finding> {
+/// Who would have to agree, for each permission, and which of the flow's rules says so.
+pub(super) fn approval(
+    flow: &AccessFlow,
+    question: Question<'_>,
+    ways: &[Way],
+    people: &People<'_>,
+) -> Vec<Finding> {
     ways.iter()
-        .filter_map(|way| match &way.outcome {
-            Ok(approval) if approval.groups.is_empty() => Some(Finding::fact(
-                "approval",
-                true,
-                format!("{}: nobody needs to agree", way.permission),
-            )),
-            Ok(approval) => {
-                let parts = approval
-                    .groups
-                    .iter()
-                    .map(|group| {
+        .filter_map(|way| {
+            let mut parts = which_rule(flow, question, way, people);
+            let (holds, fact) = match &way.outcome {
+                Ok(approval) if approval.tallies.is_empty() => {
+                    (true, format!("{}: nobody needs to agree", way.permission))
+                }
+                Ok(approval) => {
+                    let groups = approval.tallies.iter().flat_map(|tally| &tally.groups);
+                    parts.extend(groups.map(|group| {
                         let who = format!("{}: {}", group.name, list(&group.waiting_for));
                         Finding::fact("group", !group.waiting_for.is_empty(), who)
-                    })
-                    .collect::<Vec<_>>();
-                let fact = format!("{}: these could agree", way.permission);
-                Some(Finding { rule: "approval", holds: true, fact, parts })
-            }
-            Err(refusal) if refusal.code() == "approval_unsatisfiable" => {
-                Some(Finding::fact("approval", false, refusal.to_string()))
-            }
-            Err(_) => None,
+                    }));
+                    (true, format!("{}: these could agree", way.permission))
+                }
+                Err(refusal) if refusal.code() == "approval_unsatisfiable" => {
+                    (false, refusal.to_string())
+                }
+                Err(_) => return None,
+            };
+            Some(Finding { rule: "approval", holds, fact, parts })
+        })
+        .collect()
+}
+
+/// The flow's approval rules up to the one that decides; none where it has only one policy.
+fn which_rule(
+    flow: &AccessFlow,
+    question: Question<'_>,
+    way: &Way,
+    people: &People<'_>,
+) -> Vec<Finding> {
+    let asked = Asked {
+        duration: question.duration.unwrap_or(flow.duration.default),
+        permission: &way.permission,
+        tags: &question.resource.tags,
+        at: people.now,
+    };
+    let asked = match &way.outcome {
+        Ok(approval) => Asked { duration: approval.duration, ..asked },
+        Err(_) => asked,
+    };
+    let decides = flow.policy(asked).0;
+    let looked_at = decides.map_or(flow.rules.len(), |rule| rule + 1);
+    let rules = flow.rules.iter().take(looked_at).enumerate();
+    rules
+        .map(|(index, rule)| {
+            let fact = format!("rule {}: {}", index + 1, rule.when);
+            Finding::fact("when", decides == Some(index), fact)
         })
         .collect()
 }

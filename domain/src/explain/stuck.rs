@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use crate::{
-    approval::GroupTally,
+    approval::{GroupTally, Tally},
     grant::{Grant, GrantState},
-    request::{AccessRequest, RequestState},
+    request::AccessRequest,
 };
 
 /// What a request waits for.
@@ -20,33 +20,35 @@ pub struct Obstacle {
 }
 
 /// What a request waits for now; nothing where it waits for nobody.
-pub fn stuck(request: &AccessRequest, groups: &[GroupTally], grants: &[Grant]) -> Vec<Obstacle> {
-    match request.state {
-        RequestState::Pending => groups
-            .iter()
-            .filter(|group| !group.satisfied)
-            .map(|group| approval(group, request))
-            .collect(),
-        RequestState::Approved if request.awaits_activation() => {
-            let fact = if request.activate_by.is_some() {
-                "waits for its requester to activate it"
-            } else {
-                "waits for the start that was asked for"
-            };
-            let until = request.activate_by.or(request.starts_at);
-            vec![Obstacle { what: "activation", fact: fact.to_owned(), until }]
-        }
-        _ => grants.iter().filter_map(grant).collect(),
+pub fn stuck(request: &AccessRequest, tallies: &[Tally], grants: &[Grant]) -> Vec<Obstacle> {
+    if request.asks() {
+        let open = tallies.iter().filter(|tally| !tally.approved);
+        let groups = open.flat_map(|tally| &tally.groups).filter(|group| !group.satisfied);
+        return groups.map(|group| approval(group, request)).collect();
     }
+    if request.awaits_activation() {
+        let fact = if request.activate_by.is_some() {
+            "waits for its requester to activate it"
+        } else {
+            "waits for the start that was asked for"
+        };
+        let until = request.activate_by.or(request.starts_at);
+        return vec![Obstacle { what: "activation", fact: fact.to_owned(), until }];
+    }
+    grants.iter().filter_map(grant).collect()
 }
 
 fn approval(group: &GroupTally, request: &AccessRequest) -> Obstacle {
     let people: Vec<_> = group.waiting_for.iter().map(ToString::to_string).collect();
-    let fact = if people.is_empty() {
+    let mut fact = if people.is_empty() {
         format!("nobody of {} can decide now", group.name)
     } else {
         format!("waits for {}: {}", group.name, people.join(", "))
     };
+    if let Some(next) = &group.next {
+        let to: Vec<_> = next.to.iter().map(ToString::to_string).collect();
+        fact.push_str(&format!("; from {} on also for {}", next.at, to.join(", ")));
+    }
     Obstacle { what: "approval", fact, until: request.lapses_at }
 }
 

@@ -1,15 +1,19 @@
 //! Why, why not, who could approve, and who can reach what; and that it never says anything else
 //! than the rules do.
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
 use crate::{
-    flow::{Access, ApprovalPolicy, ApproverGroup, DurationRule, Need, Reviewed, ScopeRef},
+    flow::{
+        Access, ApprovalPolicy, ApprovalRule, ApproverGroup, DurationRule, Need, ScopeRef, Voices,
+    },
     grant::{Attempts, Grant, GrantState, Plan},
     inventory::ResourceKind,
-    principal::{Subject, tests::person},
+    principal::{Directory, Subject, tests::person},
+    request::AccessRequest,
     scope::{Scope, Selector},
     tags::{TagRule, TagRules},
 };
@@ -41,38 +45,33 @@ fn resource(native: &str, data: &str) -> Resource {
 }
 
 fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
+    let access = Access {
+        scope: ScopeRef::Named("pii".parse().unwrap()),
+        permissions: vec!["select".parse().unwrap(), "full".parse().unwrap()],
+    };
     AccessFlow {
-        name: name.parse().unwrap(),
-        requesters: vec!["group:data".parse().unwrap()],
         except: vec!["group:contractors".parse().unwrap()],
-        access: vec![Access {
-            scope: ScopeRef::Named("pii".parse().unwrap()),
-            permissions: vec!["select".parse().unwrap(), "full".parse().unwrap()],
-        }],
-        approval,
-        duration: DurationRule::new("30m".parse().unwrap(), "1h".parse().unwrap()),
-        activation: Default::default(),
         justification: JustificationRule {
             ticket: Some("^OPS-".to_owned()),
             ..JustificationRule::default()
         },
-        break_glass: None,
-        on_change: Default::default(),
-        notify: Vec::new(),
-        reviewed: None::<Reviewed>,
+        ..AccessFlow::new(
+            name.parse().unwrap(),
+            vec!["group:data".parse().unwrap()],
+            vec![access],
+            approval,
+            DurationRule::new("30m".parse().unwrap(), "1h".parse().unwrap()),
+        )
     }
 }
 
 fn by(who: &str) -> ApprovalPolicy {
-    ApprovalPolicy::Groups {
-        between: Need::All,
-        groups: vec![ApproverGroup {
-            name: "DBAs".to_owned(),
-            need: Need::Any,
-            of: vec![who.parse().unwrap()],
-        }],
-        request_timeout: "8h".parse().unwrap(),
-    }
+    let dbas = ApproverGroup::new("DBAs", Voices::Any, vec![who.parse().unwrap()]);
+    ApprovalPolicy::groups(Need::All, vec![dbas], "8h".parse().unwrap())
+}
+
+fn people(directory: &Directory) -> People<'_> {
+    People::new(directory, Timestamp::UNIX_EPOCH)
 }
 
 fn policies(flows: Vec<AccessFlow>) -> Policies {
@@ -102,13 +101,13 @@ fn ask(
         resource,
         permission: Some(&permission),
         duration: duration.map(|text| text.parse().unwrap()),
-        at: Timestamp::UNIX_EPOCH,
+        overdue_review: None,
     };
     explain_flow(
         &flow("pii", approval.clone()),
         question,
         &policies(vec![flow("pii", approval)]),
-        &directory(),
+        &people(&directory()),
     )
 }
 
@@ -136,7 +135,7 @@ fn an_open_way_tells_who_could_approve() {
     let explained = ask("ana", &resource("shop", "pii"), None, by("group:dba"));
     assert_eq!(failed(&explained.rules), Vec::<String>::new());
     let approval = explained.ways[0].outcome.as_ref().unwrap();
-    assert_eq!(approval.groups[0].waiting_for, [id("maria")]);
+    assert_eq!(approval.tallies[0].groups[0].waiting_for, [id("maria")]);
     assert_eq!(approval.duration, "30m".parse().unwrap());
     assert_eq!(explained.must_say.as_deref(), Some("a ticket that matches ^OPS-"));
 }
@@ -202,6 +201,37 @@ fn nobody_who_could_approve_is_a_rule_that_does_not_hold() {
     assert!(failed(&explained.rules)[0].starts_with("approval: "), "{explained:?}");
 }
 
+#[test]
+fn the_rule_that_decides_is_told_with_those_before_it() {
+    let resource = resource("shop", "pii");
+    let short = |most: &str, policy| ApprovalRule {
+        when: serde_json::from_str(&format!(r#"{{"duration_at_most":"{most}"}}"#)).unwrap(),
+        policy,
+    };
+    let mut flow = flow("pii", by("group:dba"));
+    flow.rules = vec![short("10m", ApprovalPolicy::Automatic), short("30m", by("group:sales"))];
+    let permission = "select".parse().unwrap();
+    let question = Question {
+        person: &id("ana"),
+        resource: &resource,
+        permission: Some(&permission),
+        duration: None,
+        overdue_review: None,
+    };
+    let policies = policies(vec![flow.clone()]);
+    let explained = explain_flow(&flow, question, &policies, &people(&directory()));
+    let told: Vec<_> =
+        explained.rules[3].parts.iter().map(|part| (part.holds, part.fact.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (false, "rule 1: at most 10m"),
+            (true, "rule 2: at most 30m"),
+            (true, "DBAs: eve@example.com"),
+        ]
+    );
+}
+
 #[rstest]
 #[case("nobody", "nobody is known as nobody@example.com")]
 #[case("gone", "gone@example.com is disabled")]
@@ -212,10 +242,13 @@ fn somebody_who_may_do_nothing_is_told_so(#[case] who: &str, #[case] fact: &str)
         resource: &resource,
         permission: None,
         duration: None,
-        at: Timestamp::UNIX_EPOCH,
+        overdue_review: None,
     };
-    let explained =
-        explain(question, &policies(vec![flow("pii", ApprovalPolicy::Automatic)]), &directory());
+    let explained = explain(
+        question,
+        &policies(vec![flow("pii", ApprovalPolicy::Automatic)]),
+        &people(&directory()),
+    );
     assert_eq!(explained.person.fact, fact);
     assert!(!explained.is_open());
 }
@@ -237,9 +270,9 @@ fn open_flows_come_first_and_flows_that_do_not_concern_are_left_out() {
         resource: &resource,
         permission: None,
         duration: None,
-        at: Timestamp::UNIX_EPOCH,
+        overdue_review: None,
     };
-    let explained = explain(question, &policies(flows), &directory());
+    let explained = explain(question, &policies(flows), &people(&directory()));
     let names: Vec<_> = explained.flows.iter().map(|flow| flow.flow.as_str()).collect();
     assert_eq!(names, ["b-open", "a-closed"]);
     assert_eq!(explained.flows[0].ways.len(), 2, "each permission that is on offer");
@@ -250,13 +283,10 @@ fn the_reverse_lists_everybody_with_their_ways() {
     let policies = policies(vec![flow("pii", by("group:dba"))]);
     let select = "select".parse().unwrap();
     let shop = resource("shop", "pii");
-    let found = reach(&shop, Some(&select), &policies, &directory(), Timestamp::UNIX_EPOCH);
-    let people: Vec<_> = found.iter().map(|reach| reach.person.clone()).collect();
-    assert_eq!(people, [id("ana")], "contractors, sales and the disabled cannot");
-    assert!(
-        reach(&resource("shop", "open"), None, &policies, &directory(), Timestamp::UNIX_EPOCH)
-            .is_empty()
-    );
+    let found = reach(&shop, Some(&select), &policies, &people(&directory()));
+    let found: Vec<_> = found.iter().map(|reach| reach.person.clone()).collect();
+    assert_eq!(found, [id("ana")], "contractors, sales and the disabled cannot");
+    assert!(reach(&resource("shop", "open"), None, &policies, &people(&directory())).is_empty());
 }
 
 /// Ana's request, which waits.
@@ -278,7 +308,7 @@ fn pending() -> AccessRequest {
         overdue_review: None,
     };
     let policies = policies(vec![flow.clone()]);
-    request::submit(wish, &policies, &directory(), Timestamp::UNIX_EPOCH).unwrap().state
+    request::submit(wish, &policies, &people(&directory())).unwrap().state
 }
 
 /// The grant that a request becomes.
@@ -302,11 +332,11 @@ fn granted(request: &AccessRequest) -> Grant {
 #[test]
 fn a_pending_request_waits_for_those_who_can_decide() {
     let request = pending();
-    let waits = stuck(&request, &groups(&request, &directory()), &[]);
+    let waits = stuck(&request, &request.tallies(&people(&directory())), &[]);
     assert_eq!(waits[0].fact, "waits for DBAs: maria@example.com");
     assert_eq!(waits[0].until, request.lapses_at);
     let everybody_left = Directory::new([person("ana", &["data"])]);
-    let waits = stuck(&request, &groups(&request, &everybody_left), &[]);
+    let waits = stuck(&request, &request.tallies(&people(&everybody_left)), &[]);
     assert_eq!(waits[0].fact, "nobody of DBAs can decide now");
 }
 
@@ -361,13 +391,12 @@ proptest! {
         let resource = resource(native, data);
         let permission = "select".parse().unwrap();
         let duration = AccessDuration::from_seconds(minutes * 60);
-        let at = Timestamp::UNIX_EPOCH;
         let question =
-            Question { person: &person, resource: &resource, permission: Some(&permission), duration, at };
-        let explained = explain_flow(&flow, question, &policies, &directory());
+            Question { person: &person, resource: &resource, permission: Some(&permission), duration, overdue_review: None };
+        let explained = explain_flow(&flow, question, &policies, &people(&directory()));
         let holds = explained.rules.iter().all(|rule| rule.holds);
         prop_assert_eq!(holds, explained.is_open(), "{:#?}", explained);
-        let reached = reach(&resource, Some(&permission), &policies, &directory(), at);
+        let reached = reach(&resource, Some(&permission), &policies, &people(&directory()));
         let within = minutes <= 60;
         prop_assert!(!within || reached.iter().any(|reach| reach.person == person) == explained.is_open());
     }

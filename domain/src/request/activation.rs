@@ -9,7 +9,7 @@ use crate::{
     flow::{AccessFlow, Activation},
     grant::{Grant, Plan},
     names::PrincipalId,
-    principal::Directory,
+    people::People,
     refusal::Refusal,
     transition::{Effect, Transition},
 };
@@ -52,11 +52,8 @@ impl AccessRequest {
     }
 
     /// What follows an approval: access begins, or its time to begin is set.
-    pub(super) fn begin_or_wait(
-        mut self,
-        directory: &Directory,
-        now: Timestamp,
-    ) -> Transition<Self> {
+    pub(super) fn begin_or_wait(mut self, people: &People<'_>) -> Transition<Self> {
+        let now = people.now;
         let opens = self.starts_at.map_or(now, |start| start.max(now));
         match self.flow.activation {
             Activation::ByRequester { within } => {
@@ -64,7 +61,7 @@ impl AccessRequest {
                 Transition::to(self)
             }
             Activation::AtApproval if opens > now => Transition::to(self),
-            Activation::AtApproval => self.begin(directory, now),
+            Activation::AtApproval => self.begin(people),
         }
     }
 
@@ -76,9 +73,9 @@ impl AccessRequest {
     pub fn activate(
         &self,
         by: &PrincipalId,
-        directory: &Directory,
-        now: Timestamp,
+        people: &People<'_>,
     ) -> Result<Transition<Self>, Refusal> {
+        let now = people.now;
         if *by != self.requester {
             return Err(Refusal::NotTheRequester);
         }
@@ -91,29 +88,25 @@ impl AccessRequest {
         if let Some(start) = self.starts_at.filter(|start| *start > now) {
             return Err(Refusal::NotYet { opens: start });
         }
-        if !self.flow.admits(by, directory) {
+        if !self.flow.admits(by, people.directory) {
             return Err(Refusal::NotARequester {
                 principal: by.clone(),
                 flow: self.flow.name.clone(),
             });
         }
-        Ok(self.activated(Actor::Principal(by.clone()), directory, now))
+        Ok(self.activated(Actor::Principal(by.clone()), people))
     }
 
     /// Access begins, which nobody could see from the approval.
-    pub(super) fn activated(
-        &self,
-        actor: Actor,
-        directory: &Directory,
-        now: Timestamp,
-    ) -> Transition<Self> {
-        let event = self.event(Action::RequestActivated, actor, now);
-        let mut begun = self.clone().begin(directory, now);
+    pub(super) fn activated(&self, actor: Actor, people: &People<'_>) -> Transition<Self> {
+        let event = self.event(Action::RequestActivated, actor, people.now);
+        let mut begun = self.clone().begin(people);
         begun.events.insert(0, event);
         begun
     }
 
-    fn begin(mut self, directory: &Directory, now: Timestamp) -> Transition<Self> {
+    fn begin(mut self, people: &People<'_>) -> Transition<Self> {
+        let now = people.now;
         self.activated_at = Some(now);
         let grants: Vec<_> = self
             .items
@@ -134,6 +127,6 @@ impl AccessRequest {
                 Effect::Plan(Grant::plan(plan, now))
             })
             .collect();
-        grants.into_iter().fold(self.used_in_emergency(directory, now), Transition::with)
+        grants.into_iter().fold(self.used_in_emergency(people), Transition::with)
     }
 }

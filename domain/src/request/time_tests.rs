@@ -11,12 +11,13 @@ use crate::{
     approval::Verdict,
     audit::Action,
     flow::{
-        Access, Activation, ApprovalPolicy, ApproverGroup, BreakGlass, DurationRule,
-        JustificationRule, Need, OnChange, Policies,
+        Access, Activation, ApprovalPolicy, ApproverGroup, BreakGlass, DurationRule, Need,
+        OnChange, Policies, Voices,
     },
     grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
     notice::Notice,
+    people::People,
     principal::{Directory, tests::person},
     refusal::Refusal,
     scope::{Scope, Selector},
@@ -44,38 +45,22 @@ pub(super) fn directory() -> Directory {
 }
 
 pub(super) fn flow(activation: Activation, approval: ApprovalPolicy) -> AccessFlow {
-    AccessFlow {
-        name: "data-shop".parse().unwrap(),
-        requesters: vec!["group:data".parse().unwrap()],
-        except: Vec::new(),
-        access: vec![Access {
-            scope: "shop".parse().unwrap(),
-            permissions: vec!["select".parse().unwrap()],
-        }],
-        approval,
-        duration: DurationRule {
-            extend: true,
-            ..DurationRule::new("1h".parse().unwrap(), "4h".parse().unwrap())
-        },
-        activation,
-        justification: JustificationRule::default(),
-        break_glass: None,
-        on_change: OnChange::default(),
-        notify: Vec::new(),
-        reviewed: None,
-    }
+    let access = vec![Access {
+        scope: "shop".parse().unwrap(),
+        permissions: vec!["select".parse().unwrap()],
+    }];
+    let duration = DurationRule {
+        extend: true,
+        ..DurationRule::new("1h".parse().unwrap(), "4h".parse().unwrap())
+    };
+    let requesters = vec!["group:data".parse().unwrap()];
+    let name = "data-shop".parse().unwrap();
+    AccessFlow { activation, ..AccessFlow::new(name, requesters, access, approval, duration) }
 }
 
 pub(super) fn dba() -> ApprovalPolicy {
-    ApprovalPolicy::Groups {
-        between: Need::All,
-        groups: vec![ApproverGroup {
-            name: "DBAs".to_owned(),
-            need: Need::Any,
-            of: vec!["group:dba".parse().unwrap()],
-        }],
-        request_timeout: "8h".parse().unwrap(),
-    }
+    let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
+    ApprovalPolicy::groups(Need::All, vec![dbas], "8h".parse().unwrap())
 }
 
 fn by_requester() -> Activation {
@@ -98,9 +83,20 @@ pub(super) fn policies(flow: &AccessFlow) -> Policies {
     let scope = Scope::new("shop".parse().unwrap(), everything);
     Policies {
         scopes: [(scope.name.clone(), scope)].into(),
-        permissions: BTreeMap::new(),
         flows: [(flow.name.clone(), flow.clone())].into(),
+        ..Policies::default()
     }
+}
+
+/// A request of Ana's through this flow, active since second 0.
+pub(super) fn active(flow: AccessFlow) -> AccessRequest {
+    let asked = Wish::through(flow).ask().unwrap().state;
+    let approved = if asked.state == RequestState::Pending {
+        approve(&asked, 0)
+    } else {
+        return AccessRequest { state: RequestState::Active, ..asked };
+    };
+    AccessRequest { state: RequestState::Active, ..approved.state }
 }
 
 struct Wish {
@@ -138,18 +134,17 @@ impl Wish {
             starts_at: self.starts_at.map(at),
             overdue_review: self.overdue_review,
         };
-        submit(submission, &policies(&self.flow), &directory(), at(0))
+        submit(submission, &policies(&self.flow), &People::new(&directory(), at(0)))
     }
 }
 
 pub(super) fn approve(request: &AccessRequest, seconds: i64) -> Transition<AccessRequest> {
-    let review =
-        Review { by: id("ben"), verdict: Verdict::Approve, comment: None, at: at(seconds) };
-    request.review(review, &directory()).unwrap()
+    let review = Review::new(id("ben"), Verdict::Approve, None, at(seconds));
+    request.review(review, &People::new(&directory(), at(seconds))).unwrap()
 }
 
 fn advance(request: &AccessRequest, seconds: i64) -> Option<Transition<AccessRequest>> {
-    request.advance(&policies(&request.flow), &directory(), at(seconds))
+    request.advance(&policies(&request.flow), &People::new(&directory(), at(seconds)))
 }
 
 pub(super) fn planned(transition: &Transition<AccessRequest>) -> Vec<Grant> {
@@ -176,12 +171,13 @@ fn an_approval_overnight_burns_no_time() {
     let waiting = approved.state;
     assert!(waiting.awaits_activation());
     assert_eq!(waiting.due_at(), Some(at(13 * HOUR)), "the window is open for twelve hours");
-    let begun = waiting.activate(&id("ana"), &directory(), at(9 * HOUR)).unwrap();
+    let begun = waiting.activate(&id("ana"), &People::new(&directory(), at(9 * HOUR))).unwrap();
     assert_eq!(planned(&begun)[0].planned_at, at(9 * HOUR));
     assert_eq!(begun.events[0].action, Action::RequestActivated);
     assert_eq!(begun.state.activated_at, Some(at(9 * HOUR)));
     assert!(!begun.state.awaits_activation());
-    let again = begun.state.activate(&id("ana"), &directory(), at(9 * HOUR)).unwrap_err();
+    let again =
+        begun.state.activate(&id("ana"), &People::new(&directory(), at(9 * HOUR))).unwrap_err();
     assert_eq!(again.code(), "nothing_to_activate");
 }
 
@@ -189,7 +185,7 @@ fn an_approval_overnight_burns_no_time() {
 fn not_activated_in_time_it_lapses() {
     let waiting =
         approve(&Wish::through(flow(by_requester(), dba())).ask().unwrap().state, HOUR).state;
-    let late = waiting.activate(&id("ana"), &directory(), at(13 * HOUR)).unwrap_err();
+    let late = waiting.activate(&id("ana"), &People::new(&directory(), at(13 * HOUR))).unwrap_err();
     assert_eq!(late.code(), "request_lapsed");
     assert!(advance(&waiting, 13 * HOUR - 1).is_none());
     let lapsed = advance(&waiting, 13 * HOUR).unwrap();
@@ -205,7 +201,10 @@ fn not_activated_in_time_it_lapses() {
 fn refuses_to_activate(#[case] who: &str, #[case] now: i64, #[case] code: &str) {
     let asked = Wish::through(flow(by_requester(), dba())).from(10 * HOUR).ask().unwrap().state;
     let waiting = approve(&asked, HOUR).state;
-    assert_eq!(waiting.activate(&id(who), &directory(), at(now)).unwrap_err().code(), code);
+    assert_eq!(
+        waiting.activate(&id(who), &People::new(&directory(), at(now))).unwrap_err().code(),
+        code
+    );
 }
 
 #[test]
@@ -213,7 +212,7 @@ fn who_lost_the_group_cannot_activate() {
     let waiting =
         approve(&Wish::through(flow(by_requester(), dba())).ask().unwrap().state, 1).state;
     let lost = Directory::new([person("ana", &[]), person("ben", &["dba"])]);
-    let refused = waiting.activate(&id("ana"), &lost, at(2)).unwrap_err();
+    let refused = waiting.activate(&id("ana"), &People::new(&lost, at(2))).unwrap_err();
     assert_eq!(refused.code(), "not_a_requester");
 }
 
@@ -256,7 +255,8 @@ fn what_has_not_begun_can_be_withdrawn() {
         approve(&Wish::through(flow(by_requester(), dba())).ask().unwrap().state, HOUR).state;
     let withdrawn = waiting.cancel(&id("ana"), at(2 * HOUR)).unwrap().state;
     assert_eq!(withdrawn.state, RequestState::Cancelled);
-    let begun = waiting.activate(&id("ana"), &directory(), at(2 * HOUR)).unwrap().state;
+    let begun =
+        waiting.activate(&id("ana"), &People::new(&directory(), at(2 * HOUR))).unwrap().state;
     let refused = begun.cancel(&id("ana"), at(3 * HOUR)).unwrap_err();
     assert_eq!(refused.code(), "already_decided");
 }
@@ -342,7 +342,11 @@ fn reminders_come_half_way_when_due_and_daily() {
         assert!(advance(&reminded.state, when).is_none(), "each reminder is sent once");
         request = reminded.state;
     }
-    let written = request.write_review(&id("ana"), "a disk was full", &directory(), at(5 * DAY));
+    let written = request.write_review(
+        &id("ana"),
+        "a disk was full",
+        &People::new(&directory(), at(5 * DAY)),
+    );
     let written = written.unwrap();
     assert_eq!(written.events[0].action, Action::ReviewWritten);
     assert_eq!(written.events[0].details["text"], "a disk was full");
@@ -354,7 +358,9 @@ fn reminders_come_half_way_when_due_and_daily() {
 fn a_review_is_written_once_and_when_access_has_ended() {
     let used = Wish::through(emergency()).ask().unwrap();
     let write = |request: &AccessRequest, when| {
-        request.write_review(&id("ana"), "x", &directory(), at(when)).map_err(|no| no.code())
+        request
+            .write_review(&id("ana"), "x", &People::new(&directory(), at(when)))
+            .map_err(|no| no.code())
     };
     assert_eq!(write(&used.state, HOUR).unwrap_err(), "no_review_due");
     // A teardown that is stuck does not keep anybody from the next emergency.
@@ -401,7 +407,7 @@ fn losses(#[case] directory: Directory, #[case] has_flow: bool, #[case] expected
     // Whoever lost it gets nothing that has not begun yet.
     let pending = Wish::through(flow).ask().unwrap().state;
     for request in [approve(&pending, 1).state, pending] {
-        let settled = request.advance(&policies, &directory, at(2));
+        let settled = request.advance(&policies, &People::new(&directory, at(2)));
         assert_eq!(settled.is_some(), expected.is_some(), "{}", request.state_name());
         if let Some(settled) = settled {
             assert_eq!(settled.state.state, RequestState::Cancelled);
@@ -456,12 +462,10 @@ proptest! {
                     None
                 }
                 Event::Approve => {
-                    let by = id("ben");
-                    let review =
-                        Review { by, verdict: Verdict::Approve, comment: None, at: at(now) };
-                    request.review(review, &directory()).ok()
+                    let review = Review::new(id("ben"), Verdict::Approve, None, at(now));
+                    request.review(review, &People::new(&directory(), at(now))).ok()
                 }
-                Event::Activate => request.activate(&id("ana"), &directory(), at(now)).ok(),
+                Event::Activate => request.activate(&id("ana"), &People::new(&directory(), at(now))).ok(),
                 Event::Cancel => request.cancel(&id("ana"), at(now)).ok(),
                 Event::Advance => advance(&request, now),
             };

@@ -11,7 +11,7 @@ use crate::{
     audit::{Action, Actor},
     names::PrincipalId,
     notice::Audience,
-    principal::Directory,
+    people::People,
     refusal::Refusal,
     transition::{Effect, Transition},
 };
@@ -60,16 +60,13 @@ impl AccessRequest {
 
     /// Tells the flow's list of an emergency and notes that a review is due; nothing where the flow
     /// is an ordinary one.
-    pub(super) fn used_in_emergency(
-        mut self,
-        directory: &Directory,
-        now: Timestamp,
-    ) -> Transition<Self> {
+    pub(super) fn used_in_emergency(mut self, people: &People<'_>) -> Transition<Self> {
+        let now = people.now;
         let Some(rule) = self.flow.break_glass.clone() else {
             return Transition::to(self);
         };
         let due_at = rule.review_within.after(now);
-        let mut audience = Audience::of(&rule.notify, &self.requester, directory);
+        let mut audience = Audience::of(&rule.notify, &self.requester, people.directory);
         audience.people.remove(&self.requester);
         let told = audience.names();
         let half = SignedDuration::from_secs(i64::from(rule.review_within.seconds()) / 2);
@@ -101,7 +98,8 @@ impl AccessRequest {
 
     /// Reminds of a review that is not written: half-way, when it is overdue, and daily from then
     /// on. Once it is overdue the flow's list hears of it too.
-    pub(super) fn remind(&self, directory: &Directory, now: Timestamp) -> Option<Transition<Self>> {
+    pub(super) fn remind(&self, people: &People<'_>) -> Option<Transition<Self>> {
+        let now = people.now;
         let review = self.use_review.as_ref()?;
         let overdue = review.is_overdue(now);
         let remind_at = if overdue {
@@ -118,7 +116,7 @@ impl AccessRequest {
             .detail("overdue", overdue);
         let rule = self.flow.break_glass.as_ref().filter(|_| overdue);
         let mut audience = rule.map_or_else(Audience::default, |rule| {
-            Audience::of(&rule.notify, &self.requester, directory)
+            Audience::of(&rule.notify, &self.requester, people.directory)
         });
         audience.people.insert(self.requester.clone());
         let text = format!(
@@ -142,9 +140,9 @@ impl AccessRequest {
         &self,
         by: &PrincipalId,
         text: &str,
-        directory: &Directory,
-        now: Timestamp,
+        people: &People<'_>,
     ) -> Result<Transition<Self>, Refusal> {
+        let now = people.now;
         let no = |why| Err(Refusal::NoReviewDue { why });
         let Some(review) = &self.use_review else {
             return no("this was no break-glass");
@@ -164,7 +162,7 @@ impl AccessRequest {
             .detail("overdue", review.is_overdue(now));
         let told = format!("{by} has written the review of {}", self.summary());
         let list = self.flow.break_glass.as_ref().map_or(&[][..], |rule| &rule.notify);
-        let mut audience = Audience::of(list, &self.requester, directory);
+        let mut audience = Audience::of(list, &self.requester, people.directory);
         audience.people.insert(self.requester.clone());
         let notice = next.notice_to("review.written", audience, told);
         Ok(Transition::to(next).with(Effect::Notify(notice)).record(event))

@@ -52,15 +52,10 @@ fn person(node: Node, mistakes: &mut Mistakes) -> Option<Principal> {
     let mut map = node.map(mistakes)?;
     let id: Option<PrincipalId> = map.required("id");
     let groups: Vec<GroupName> = map.parsed_list("groups");
+    let manager = map.optional("manager");
     let disabled = map.optional("disabled").unwrap_or(false);
     map.finish();
-    let id = id?;
-    Some(Principal {
-        display_name: id.to_string(),
-        id,
-        groups: groups.into_iter().collect(),
-        disabled,
-    })
+    Some(Principal { manager, disabled, ..Principal::new(id?, groups) })
 }
 
 fn one_resource(node: Node, mistakes: &mut Mistakes) -> Option<Resource> {

@@ -10,6 +10,7 @@ use ebbgate_domain::{
     ids::{GrantId, RequestId},
     names::{FlowName, PrincipalId},
     offer::choose_flow,
+    people::People,
     refusal::Refusal,
     request::{self, AccessRequest, RequestState, Submission},
 };
@@ -50,7 +51,7 @@ fn check(case: &Case, file: &TestFile, policies: &Policies) -> Result<(), String
         return Err(format!(
             "expected {}, but it is {outcome}{}",
             expected.outcome,
-            why(&came, case, file)
+            why(&came, case, file, policies)
         ));
     }
     match &came {
@@ -60,7 +61,7 @@ fn check(case: &Case, file: &TestFile, policies: &Policies) -> Result<(), String
             same("grants", expected.grants, request.items.len())?;
             let Some(wanted) = &expected.approvers else { return Ok(()) };
             let wanted: BTreeSet<_> = wanted.iter().collect();
-            let found = approvers(request, case, file);
+            let found = approvers(request, case, file, policies);
             if found.iter().collect::<BTreeSet<_>>() == wanted {
                 return Ok(());
             }
@@ -84,11 +85,16 @@ fn same<T: PartialEq + std::fmt::Display>(
 }
 
 /// What is the matter, in words that lead on.
-fn why(came: &Result<AccessRequest, Refusal>, case: &Case, file: &TestFile) -> String {
+fn why(
+    came: &Result<AccessRequest, Refusal>,
+    case: &Case,
+    file: &TestFile,
+    policies: &Policies,
+) -> String {
     match came {
         Err(refusal) => format!(": {refusal} ({})", refusal.code()),
         Ok(request) if request.state == RequestState::Pending => {
-            let waits = approvers(request, case, file);
+            let waits = approvers(request, case, file, policies);
             format!(" through {}: it waits for {}", request.flow.name, list(&waits))
         }
         Ok(request) => format!(" through {}", request.flow.name),
@@ -103,9 +109,21 @@ fn list(people: &[impl std::fmt::Display]) -> String {
 }
 
 /// Those who can still decide, when the case looks.
-fn approvers(request: &AccessRequest, _: &Case, file: &TestFile) -> Vec<PrincipalId> {
-    let everybody = file.directory.all().map(|person| &person.id);
-    everybody.filter(|person| request.waits_for(person, &file.directory)).cloned().collect()
+fn approvers(
+    request: &AccessRequest,
+    case: &Case,
+    file: &TestFile,
+    policies: &Policies,
+) -> Vec<PrincipalId> {
+    let people = people(file, policies, later(case.at, case.after));
+    let waiting: BTreeSet<_> =
+        request.case().waiting(&people).into_iter().map(|told| told.who).collect();
+    waiting.into_iter().collect()
+}
+
+/// The people of the file at one moment.
+fn people<'a>(file: &'a TestFile, policies: &'a Policies, now: Timestamp) -> People<'a> {
+    People { schedules: &policies.schedules, ..People::new(&file.directory, now) }
 }
 
 /// Asks and lets people speak; the first rule that says no ends it.
@@ -128,14 +146,14 @@ fn play(case: &Case, file: &TestFile, policies: &Policies) -> Result<AccessReque
         starts_at: None,
         overdue_review: None,
     };
-    let mut request = request::submit(wish, policies, &file.directory, case.at)?.state;
+    let mut request = request::submit(wish, policies, &people(file, policies, case.at))?.state;
     let now = later(case.at, case.after);
     let said = [(&case.approve, Said::Approve), (&case.deny, Said::Deny)];
-    for (people, verdict) in said {
-        for by in people {
+    for (speakers, verdict) in said {
+        for by in speakers {
             let comment = Some("as the case says".to_owned());
-            let review = Review { by: by.clone(), verdict, comment, at: now };
-            request = request.review(review, &file.directory)?.state;
+            let review = Review::new(by.clone(), verdict, comment, now);
+            request = request.review(review, &people(file, policies, now))?.state;
         }
     }
     Ok(request)

@@ -59,6 +59,7 @@ pub(super) fn shared() -> Vec<(String, Value)> {
         ("duration", word("^([0-9]+d)? ?([0-9]+h)? ?([0-9]+m)? ?([0-9]+s)?$")),
         ("person", word("^[a-z0-9_+=.@-]{2,64}$")),
         ("subject", word("^(user|group):.+$")),
+        ("approver", word("^((user|group|on-call):.+|manager|owner)$")),
         ("recipient", word("^((user|group|channel):.+|manager)$")),
         ("type", json!({"enum": kinds})),
         ("scalar", scalar),
@@ -124,7 +125,7 @@ fn approver_group() -> Value {
         vec![
             ("name!", text("how it is called on screens")),
             ("need", one_of(&["any", "all"], "one member or all; default any")),
-            ("of!", many(&part("subject", ""), "its members")),
+            ("of!", many(&part("approver", ""), "its members")),
         ],
     )
 }
@@ -314,6 +315,7 @@ pub(super) fn tests() -> Vec<(String, Value)> {
         vec![
             ("id!", part("person", "their name, as an e-mail address")),
             ("groups", many(&part("name", ""), "their groups")),
+            ("manager", part("person", "who their manager is")),
             ("disabled", flag("whether they have left")),
         ],
     );

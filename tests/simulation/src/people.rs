@@ -19,8 +19,7 @@ use ebbgate_domain::{
     approval::Verdict,
     duration::AccessDuration,
     flow::{
-        Access, AccessFlow, Activation, ApprovalPolicy, ApproverGroup, DurationRule,
-        JustificationRule, Need, OnChange, Policies,
+        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, Need, Policies, Voices,
     },
     ids::{GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
@@ -113,11 +112,8 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 fn snapshot() -> Snapshot {
-    let person = |name: &str, groups: &[&str]| Principal {
-        id: id(name),
-        display_name: name.to_owned(),
-        groups: groups.iter().map(|group| parsed(group)).collect(),
-        disabled: false,
+    let person = |name: &str, groups: &[&str]| {
+        Principal::new(id(name), groups.iter().map(|group| parsed(group)))
     };
     let resource = |integration: &str| Resource {
         id: parsed(&format!("{integration}/postgres/shop")),
@@ -154,12 +150,9 @@ fn agents_of(integration: &str) -> Vec<AgentName> {
 }
 
 fn groups(between: Need, of: &[&str]) -> ApprovalPolicy {
-    let groups = of.iter().map(|group| ApproverGroup {
-        name: (*group).to_owned(),
-        need: Need::Any,
-        of: vec![parsed(group)],
-    });
-    ApprovalPolicy::Groups { between, groups: groups.collect(), request_timeout: parsed("2m") }
+    let groups =
+        of.iter().map(|group| ApproverGroup::new(*group, Voices::Any, vec![parsed(group)]));
+    ApprovalPolicy::groups(between, groups.collect(), parsed("2m"))
 }
 
 fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
@@ -167,20 +160,13 @@ fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
         scope: parsed(integration),
         permissions: vec![parsed("select")],
     });
-    AccessFlow {
-        name: parsed(name),
-        requesters: vec![parsed("group:data")],
-        except: Vec::new(),
-        access: access.collect(),
+    AccessFlow::new(
+        parsed(name),
+        vec![parsed("group:data")],
+        access.collect(),
         approval,
-        duration: DurationRule::new(parsed("1m"), parsed("30m")),
-        activation: Activation::default(),
-        justification: JustificationRule::default(),
-        break_glass: None,
-        on_change: OnChange::default(),
-        notify: Vec::new(),
-        reviewed: None,
-    }
+        DurationRule::new(parsed("1m"), parsed("30m")),
+    )
 }
 
 /// What somebody does.
@@ -277,6 +263,7 @@ async fn ask(world: &Arc<World>) {
         duration: AccessDuration::from_seconds(u32::try_from(seconds).unwrap()),
         reason: Some("because".to_owned()),
         ticket: None,
+        starts_at: None,
     };
     let answer = insist!(
         world,

@@ -17,7 +17,6 @@ use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
     flow::Policies,
     inventory::{Inventory, ResourceKind},
-    names::IntegrationName,
     principal::Directory,
 };
 

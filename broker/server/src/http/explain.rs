@@ -208,7 +208,10 @@ impl WayBody {
             open: approval.is_some(),
             duration: approval.map(|approval| approval.duration.to_string()),
             groups: approval
-                .map_or_else(Vec::new, |found| found.groups.iter().map(GroupBody::new).collect()),
+                .into_iter()
+                .flat_map(|approval| &approval.tallies)
+                .flat_map(|tally| tally.groups.iter().map(GroupBody::new))
+                .collect(),
             code: refusal.map(|refusal| refusal.code()),
             refusal: refusal.map(ToString::to_string),
         }

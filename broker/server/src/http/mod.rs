@@ -9,9 +9,11 @@ mod explain;
 mod extract;
 mod flows;
 mod grants;
+mod life;
 mod openapi;
 mod problem;
 mod requests;
+mod reviews;
 mod sessions;
 mod system;
 
@@ -67,6 +69,10 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/requests/{id}/approve", post(requests::approve))
         .route("/api/v1/requests/{id}/deny", post(requests::deny))
         .route("/api/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/api/v1/requests/{id}/activate", post(life::activate))
+        .route("/api/v1/requests/{id}/extend", post(life::extend))
+        .route("/api/v1/reviews", get(reviews::list))
+        .route("/api/v1/reviews/{id}", get(reviews::show).post(reviews::write))
         .route("/api/v1/grants", get(grants::list))
         .route("/api/v1/grants/{id}", get(grants::show))
         .route("/api/v1/grants/{id}/release", post(grants::release))

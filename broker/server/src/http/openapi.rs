@@ -5,7 +5,9 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, explain, flows, grants, requests, sessions, system};
+use super::{
+    admin, agents, endpoints, explain, flows, grants, life, requests, reviews, sessions, system,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +34,11 @@ use super::{admin, agents, endpoints, explain, flows, grants, requests, sessions
         requests::approve,
         requests::deny,
         requests::cancel,
+        life::activate,
+        life::extend,
+        reviews::list,
+        reviews::show,
+        reviews::write,
         grants::list,
         grants::show,
         grants::release,

@@ -1,6 +1,8 @@
 //! Access flows: who may ask for what, who must approve, for how long, and with which reason.
 //! The unit of policy.
 
+mod approval;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use aws_lc_rs::digest;
@@ -8,16 +10,23 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    duration::AccessDuration,
+    condition::Asked,
     inventory::{Resource, ResourceKind},
-    names::{FlowName, IntegrationName, InvalidName, PermissionName, PrincipalId, ScopeName},
+    names::{
+        FlowName, IntegrationName, InvalidName, PermissionName, PrincipalId, ScheduleName,
+        ScopeName,
+    },
     principal::{Directory, Subject},
     right::Right,
+    schedule::Schedule,
     scope::Scope,
 };
 
 pub use crate::terms::{
     Activation, BreakGlass, DurationRule, JustificationRule, OnChange, Recipient, Saying,
+};
+pub use approval::{
+    ApprovalPolicy, ApprovalRule, ApproverGroup, EscalationStep, Need, Voices, default_claim,
 };
 
 /// One access flow.
@@ -32,7 +41,10 @@ pub struct AccessFlow {
     pub except: Vec<Subject>,
     /// What they may ask for.
     pub access: Vec<Access>,
-    /// Who must approve.
+    /// Who must approve where a condition holds; the first rule that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<ApprovalRule>,
+    /// Who must approve where no rule fits.
     pub approval: ApprovalPolicy,
     /// For how long.
     pub duration: DurationRule,
@@ -103,51 +115,45 @@ impl fmt::Display for ScopeRef {
     }
 }
 
-/// Who must approve a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum ApprovalPolicy {
-    /// Nobody: the request is approved as it is made.
-    Automatic,
-    /// Approver groups.
-    Groups {
-        /// Whether one group is enough or all must agree.
-        between: Need,
-        /// The groups.
-        groups: Vec<ApproverGroup>,
-        /// A request that nobody decided within this time lapses.
-        request_timeout: AccessDuration,
-    },
-}
-
-/// One or every.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Need {
-    /// One is enough.
-    Any,
-    /// Every one is needed.
-    All,
-}
-
-/// People of whom one or all must approve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApproverGroup {
-    /// How the group is called on screens.
-    pub name: String,
-    /// Whether one member is enough or all must approve.
-    pub need: Need,
-    /// Its members.
-    pub of: Vec<Subject>,
-}
-
 impl AccessFlow {
+    /// A flow with the defaults for everything else.
+    pub fn new(
+        name: FlowName,
+        requesters: Vec<Subject>,
+        access: Vec<Access>,
+        approval: ApprovalPolicy,
+        duration: DurationRule,
+    ) -> Self {
+        Self {
+            name,
+            requesters,
+            except: Vec::new(),
+            access,
+            rules: Vec::new(),
+            approval,
+            duration,
+            activation: Activation::default(),
+            justification: JustificationRule::default(),
+            break_glass: None,
+            on_change: OnChange::default(),
+            notify: Vec::new(),
+            reviewed: None,
+        }
+    }
+
     /// The first 12 hex digits of SHA-256 over the flow's JSON: the same flow has the same version
     /// on every replica, and a changed one never has an old one's.
     pub fn version(&self) -> String {
         // A tree of strings, numbers and lists always serialises.
         let json = serde_json::to_vec(self).unwrap_or_default();
         hex::encode(&digest::digest(&digest::SHA256, &json).as_ref()[..6])
+    }
+
+    /// Who must approve what is asked, and the place of the rule that says so; none where no rule
+    /// fits.
+    pub fn policy(&self, asked: Asked<'_>) -> (Option<usize>, &ApprovalPolicy) {
+        let fits = self.rules.iter().position(|rule| rule.when.holds(asked));
+        (fits, fits.map_or(&self.approval, |rule| &self.rules[rule].policy))
     }
 
     /// Whether `principal` may ask through this flow now.
@@ -177,6 +183,8 @@ pub struct Policies {
     pub scopes: BTreeMap<ScopeName, Scope>,
     /// The operator's own permissions by name.
     pub permissions: BTreeMap<PermissionName, Permission>,
+    /// Who is on call when, by name.
+    pub schedules: BTreeMap<ScheduleName, Schedule>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
 }
