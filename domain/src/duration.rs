@@ -47,6 +47,11 @@ impl AccessDuration {
         self.seconds
     }
 
+    /// This and `more` together; none where that is longer than 31 days.
+    pub fn longer_by(self, more: Self) -> Option<Self> {
+        Self::from_seconds(self.seconds.checked_add(more.seconds)?)
+    }
+
     /// The moment so long after `from`; the end of time where that lies beyond it.
     pub fn after(self, from: Timestamp) -> Timestamp {
         from.saturating_add(SignedDuration::from_secs(i64::from(self.seconds)))

@@ -137,6 +137,11 @@ name_type!(
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
 );
 name_type!(
+    /// A channel's name, as in `channel:ops`.
+    ChannelName, "channel name", is_slug,
+    "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
+);
+name_type!(
     /// A resource's stable id in the inventory: `orders/postgres/shop`, `prod/s3/reports`.
     ResourceId, "resource id", is_resource,
     "use integration/kind/name, printable ASCII without spaces, at most 512 characters"

@@ -40,7 +40,7 @@ pub fn offers<'a>(
 }
 
 /// The flow to use where none was named: the only one that admits the person and offers all that
-/// is wanted.
+/// is wanted. A flow for emergencies must be named: nobody uses it by accident.
 ///
 /// # Errors
 /// None fits, or more than one.
@@ -53,7 +53,7 @@ pub fn choose_flow<'a>(
     let fits: Vec<_> = policies
         .flows
         .values()
-        .filter(|flow| flow.admits(person, directory))
+        .filter(|flow| flow.break_glass.is_none() && flow.admits(person, directory))
         .filter(|flow| {
             wanted.iter().all(|(resource, permission)| {
                 let offered = policies.permissions(flow, resource);

@@ -158,7 +158,7 @@ impl Broker {
             let Some(last) = page.last() else { return Ok(()) };
             before = Some(last.value.id);
             for request in page {
-                if let Some(transition) = request.value.advance(&people) {
+                if let Some(transition) = request.value.advance(&snapshot.policies, &people) {
                     draft.request(self, Some(request.version), transition, now);
                 }
             }

@@ -86,6 +86,8 @@ impl Draft {
         for effect in effects {
             match effect {
                 Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
+                // Its grants have to be read first: see `draft_request`.
+                Effect::Extend(_) => {}
                 Effect::Send(order) => self.orders.push((order, place.cloned())),
                 Effect::Notify(notice) => self.change.notices.push(OutboxItem {
                     id: NoticeId::new(now, broker.ports.ids.entropy()),
@@ -183,6 +185,31 @@ impl Broker {
                 draft.request(self, Some(request.version), Transition::to(request.value), now);
             }
             None => {}
+        }
+        Ok(draft)
+    }
+
+    /// Takes up a request's transition together with what it means for grants that it has already.
+    pub(crate) async fn draft_request(
+        &self,
+        version: u64,
+        transition: Transition<AccessRequest>,
+        now: Timestamp,
+    ) -> Result<Draft, StoreError> {
+        let mut draft = Draft::default();
+        let id = transition.state.id;
+        let more = transition.effects.iter().find_map(|effect| match effect {
+            Effect::Extend(by) => Some(*by),
+            _ => None,
+        });
+        draft.request(self, Some(version), transition, now);
+        let Some(by) = more else { return Ok(draft) };
+        let query = GrantQuery { request: Some(id), limit: 1_000, ..GrantQuery::default() };
+        for grant in self.store().grants(&query).await? {
+            let runner = self.ports.placement.runner(&grant.value.integration);
+            if let Some(extended) = grant.value.extend(by, Actor::Broker, now) {
+                draft.grant(self, grant.version, extended.placed(&runner, now), now);
+            }
         }
         Ok(draft)
     }

@@ -1,6 +1,7 @@
 //! The broker's use cases: each reads what it needs, lets the pure core decide, commits state,
 //! audit and notices in one transaction, and only then has orders carried out.
 
+mod activate;
 mod agents;
 mod audit;
 mod credentials;
@@ -8,6 +9,7 @@ mod delegate;
 mod draft;
 mod drift;
 mod error;
+mod explain;
 mod grants;
 mod outbox;
 mod outcomes;
@@ -17,6 +19,7 @@ mod review;
 mod schedule;
 mod sessions;
 mod submit;
+mod use_reviews;
 mod walk;
 
 use std::sync::Arc;
@@ -31,11 +34,13 @@ pub use credentials::IssuedCredential;
 pub use delegate::DelegationWish;
 pub use drift::DriftReport;
 pub use error::{AppError, Mistake};
+pub use explain::{Asked, Explained};
 pub use outbox::Outbox;
 pub use places::Standing;
 pub use requests::RequestView;
 pub use sessions::{EndSession, SessionView, Sessions};
 pub use submit::{Wish, WishItem};
+pub use use_reviews::UsePage;
 
 /// Everything that the use cases work with.
 pub struct Ports {

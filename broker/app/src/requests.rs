@@ -112,7 +112,7 @@ impl Broker {
                 caller.auditor
                     || request.requester == caller.id
                     || request.reviews.iter().any(|review| review.by == caller.id)
-                    || request.case().may_decide(&caller.id, &people)
+                    || request.may_decide(&caller.id, &people)
             })
             .ok_or_else(|| AppError::not_found("request", id))
     }

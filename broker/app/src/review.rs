@@ -10,7 +10,7 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 
-use crate::{AppError, Broker, Caller, ClientKey, draft::Draft};
+use crate::{AppError, Broker, Caller, ClientKey};
 
 impl Broker {
     /// Somebody approves or denies a request.
@@ -37,7 +37,7 @@ impl Broker {
     ///
     /// # Errors
     /// The rule that says no; the refusal is in the audit log.
-    pub async fn claim(
+    pub async fn claim_request(
         &self,
         caller: &Caller,
         id: RequestId,
@@ -49,7 +49,7 @@ impl Broker {
         .await
     }
 
-    /// The requester withdraws a request that is not decided yet.
+    /// The requester withdraws a request that is not decided yet, or whose access has not begun.
     ///
     /// # Errors
     /// The rule that says no; the refusal is in the audit log.
@@ -65,7 +65,7 @@ impl Broker {
         .await
     }
 
-    async fn change_request(
+    pub(crate) async fn change_request(
         &self,
         caller: &Caller,
         id: RequestId,
@@ -84,8 +84,7 @@ impl Broker {
             let substitutes = self.substitutes(now).await?;
             let transition = decide(&current.value, &snapshot.people(&substitutes, now))?;
             let next = transition.state.clone();
-            let mut draft = Draft::default();
-            draft.request(self, Some(current.version), transition, now);
+            let mut draft = self.draft_request(current.version, transition, now).await?;
             draft.key(caller, key, id, now);
             match self.commit(draft).await {
                 // Two calls with one key at the same instant: look again.

@@ -10,14 +10,13 @@ use ebbgate_broker_ports::{
 };
 use ebbgate_domain::{
     audit::Actor,
-    grant::{Grant, RevokeReason},
-    ids::GrantId,
-    request::AccessRequest,
+    grant::Grant,
+    request::{AccessRequest, Loss},
 };
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppError, Broker, draft::Draft, walk::Failures};
+use crate::{AppError, Broker, walk::Failures};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
@@ -114,20 +113,20 @@ impl Broker {
         let snapshot = self.snapshot();
         let substitutes = self.substitutes(now).await?;
         let people = snapshot.people(&substitutes, now);
-        let Some(transition) = request.value.advance(&people) else {
+        let Some(transition) = request.value.advance(&snapshot.policies, &people) else {
             return Ok(());
         };
-        let mut draft = Draft::default();
-        draft.request(self, Some(request.version), transition, now);
+        let draft = self.draft_request(request.version, transition, now).await?;
         match self.commit(draft).await {
             Err(StoreError::Conflict) => Ok(()),
             other => other,
         }
     }
 
-    /// Lets changed settings take effect on what is under way (I10): requests of people who left
-    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked. One
-    /// that fails does not keep the others from it.
+    /// Lets changed settings take effect on what is under way (I10): of people who are gone, who
+    /// are not among the flow's requesters any more, or whose flow was removed, requests that have
+    /// not begun are cancelled and grants revoked, where the flow does not keep them. One that fails
+    /// does not keep the others from it.
     ///
     /// # Errors
     /// The store failed.
@@ -135,7 +134,7 @@ impl Broker {
         let (mut before, mut failures) = (None, Failures::default());
         loop {
             let query =
-                RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
+                RequestQuery { open: true, before, limit: BATCH, ..RequestQuery::default() };
             let page = self.store().requests(&query).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.value.id);
@@ -148,8 +147,9 @@ impl Broker {
         let mut walk = self.live_grants(&[]);
         while let Some(page) = walk.next_page().await? {
             for grant in page {
-                if snapshot.directory.active(&grant.principal).is_none() {
-                    failures.take(grant.id, self.revoke_leaver(grant.id).await);
+                let (flow, person) = (&grant.flow, &grant.principal);
+                if let Some(loss) = snapshot.policies.loss(flow, person, &snapshot.directory) {
+                    failures.take(grant.id, self.revoke_lost(&grant, loss).await);
                 }
             }
         }
@@ -170,16 +170,18 @@ impl Broker {
         Ok(())
     }
 
-    async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {
+    async fn revoke_lost(&self, grant: &Grant, loss: Loss) -> Result<(), AppError> {
+        let request = self.store().request(grant.request).await?;
+        if request.is_some_and(|request| !request.value.ends_by(loss)) {
+            return Ok(());
+        }
         self.retry(|| async {
-            let Some(current) = self.store().grant(id).await? else {
+            let Some(current) = self.store().grant(grant.id).await? else {
                 return Ok(());
             };
             let now = self.now();
             // One that is ending already needs no other end.
-            let Ok(transition) =
-                current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
-            else {
+            let Ok(transition) = current.value.revoke(loss.reason(), &Actor::Broker, now) else {
                 return Ok(());
             };
             let draft = self.draft_grant(current.version, transition, now).await?;

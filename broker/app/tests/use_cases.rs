@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "use_cases/emergencies.rs"]
+mod emergencies;
+#[path = "use_cases/extension.rs"]
+mod extension;
 mod harness;
+#[path = "use_cases/leavers.rs"]
+mod leavers;
+#[path = "use_cases/time.rs"]
+mod time;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};
 use ebbgate_broker_ports::{Outcome, store::RequestQuery, verify_audit};
@@ -16,22 +24,23 @@ use ebbgate_domain::{
 };
 use harness::{World, finding, id, key, torn_down};
 
-fn wish() -> Wish {
+pub(crate) fn wish() -> Wish {
     Wish {
         items: vec![WishItem { resource: "shop".to_owned(), permission: None }],
         flow: None,
         duration: None,
         reason: Some("order 17".to_owned()),
         ticket: None,
+        starts_at: None,
     }
 }
 
-async fn asked(world: &World) -> RequestId {
+pub(crate) async fn asked(world: &World) -> RequestId {
     let ana = world.caller("ana");
     world.broker.submit(&ana, &wish(), None).await.unwrap().0.id
 }
 
-async fn approved(world: &World) -> RequestId {
+pub(crate) async fn approved(world: &World) -> RequestId {
     let request = asked(world).await;
     let ben = world.caller("ben");
     world.broker.review(&ben, request, Verdict::Approve, None, None).await.unwrap();

@@ -2,10 +2,15 @@
 
 mod client;
 mod error;
+mod explain;
 mod types;
 
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
+pub(crate) use explain::{
+    Explanation, Finding, FlowExplanation, FlowFile, FlowsInForce, KnownResource, Reach, ReachList,
+    Way,
+};
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,
     GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource, Session,

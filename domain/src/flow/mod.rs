@@ -3,22 +3,28 @@
 
 mod approval;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use aws_lc_rs::digest;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     condition::Asked,
-    duration::AccessDuration,
     inventory::{Resource, ResourceKind},
-    names::{FlowName, PermissionName, PrincipalId, ScheduleName, ScopeName},
+    names::{
+        FlowName, IntegrationName, InvalidName, PermissionName, PrincipalId, ScheduleName,
+        ScopeName,
+    },
     principal::{Directory, Subject},
     right::Right,
     schedule::Schedule,
     scope::Scope,
 };
 
+pub use crate::terms::{
+    Activation, BreakGlass, DurationRule, JustificationRule, OnChange, Recipient, Saying,
+};
 pub use approval::{
     ApprovalPolicy, ApprovalRule, ApproverGroup, EscalationStep, Need, Voices, default_claim,
 };
@@ -30,6 +36,9 @@ pub struct AccessFlow {
     pub name: FlowName,
     /// Who may ask.
     pub requesters: Vec<Subject>,
+    /// Who may not ask, though a requester.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Subject>,
     /// What they may ask for.
     pub access: Vec<Access>,
     /// Who must approve where a condition holds; the first rule that fits decides.
@@ -39,41 +48,70 @@ pub struct AccessFlow {
     pub approval: ApprovalPolicy,
     /// For how long.
     pub duration: DurationRule,
+    /// From when.
+    #[serde(default, skip_serializing_if = "Activation::is_default")]
+    pub activation: Activation,
     /// What must be said.
     pub justification: JustificationRule,
+    /// What makes it a flow for emergencies, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    /// What becomes of live access when its principal could not ask for it any more.
+    #[serde(default, skip_serializing_if = "OnChange::is_default")]
+    pub on_change: OnChange,
+    /// Whom to tell of its requests, beside those who take part in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Recipient>,
+    /// Who looked last whether it is still right, where that is noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<Reviewed>,
+}
+
+/// That somebody has looked whether a flow is still right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// Who.
+    pub by: PrincipalId,
+    /// On which day.
+    pub on: Date,
 }
 
 /// Permissions on the resources of one scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The scope's name.
-    pub scope: ScopeName,
+    /// On which resources.
+    pub scope: ScopeRef,
     /// The permissions that may be asked for on its resources.
     pub permissions: Vec<PermissionName>,
 }
 
-/// How long access lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DurationRule {
-    /// Where the requester names none.
-    pub default: AccessDuration,
-    /// The longest that may be asked for.
-    pub max: AccessDuration,
+/// Which resources a flow leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ScopeRef {
+    /// Those of a scope.
+    Named(ScopeName),
+    /// All of an integration, those to come too.
+    Everything {
+        /// The integration.
+        everything: IntegrationName,
+    },
 }
 
-/// What a requester must say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JustificationRule {
-    /// Whether a reason must be given.
-    pub required: bool,
-    /// A regular expression that the ticket must match; a ticket is required where it is set.
-    pub ticket: Option<String>,
+impl FromStr for ScopeRef {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        text.parse().map(Self::Named)
+    }
 }
 
-impl DurationRule {
-    /// A default and a maximum.
-    pub fn new(default: AccessDuration, max: AccessDuration) -> Self {
-        Self { default, max }
+impl fmt::Display for ScopeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => name.fmt(f),
+            Self::Everything { everything } => write!(f, "everything in {everything}"),
+        }
     }
 }
 
@@ -89,11 +127,17 @@ impl AccessFlow {
         Self {
             name,
             requesters,
+            except: Vec::new(),
             access,
             rules: Vec::new(),
             approval,
             duration,
+            activation: Activation::default(),
             justification: JustificationRule::default(),
+            break_glass: None,
+            on_change: OnChange::default(),
+            notify: Vec::new(),
+            reviewed: None,
         }
     }
 
@@ -114,7 +158,10 @@ impl AccessFlow {
 
     /// Whether `principal` may ask through this flow now.
     pub fn admits(&self, principal: &PrincipalId, directory: &Directory) -> bool {
-        self.requesters.iter().any(|subject| directory.matches(subject, principal))
+        let among = |subjects: &[Subject]| {
+            subjects.iter().any(|subject| directory.matches(subject, principal))
+        };
+        among(&self.requesters) && !among(&self.except)
     }
 }
 
@@ -148,7 +195,7 @@ impl Policies {
     pub fn permissions(&self, flow: &AccessFlow, resource: &Resource) -> Vec<PermissionName> {
         let mut offered = Vec::new();
         for access in &flow.access {
-            if !self.scopes.get(&access.scope).is_some_and(|scope| scope.contains(resource)) {
+            if !self.contains(&access.scope, resource) {
                 continue;
             }
             for permission in &access.permissions {
@@ -160,7 +207,18 @@ impl Policies {
         offered
     }
 
-    fn exists(&self, permission: &PermissionName, kind: ResourceKind) -> bool {
+    /// Whether `resource` is among those that `scope` means now.
+    pub fn contains(&self, scope: &ScopeRef, resource: &Resource) -> bool {
+        match scope {
+            ScopeRef::Named(name) => {
+                self.scopes.get(name).is_some_and(|scope| scope.contains(resource))
+            }
+            ScopeRef::Everything { everything } => *everything == resource.integration,
+        }
+    }
+
+    /// Whether a permission is known for resources of that kind.
+    pub fn exists(&self, permission: &PermissionName, kind: ResourceKind) -> bool {
         kind.offers(permission)
             || self.permissions.get(permission).is_some_and(|own| own.kind == kind)
     }
@@ -168,5 +226,21 @@ impl Policies {
     /// What a permission consists of now; nothing for one that the connectors know by name.
     pub fn rights(&self, permission: &PermissionName) -> Vec<Right> {
         self.permissions.get(permission).map_or_else(Vec::new, |own| own.rights.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_or_everything_is_read_as_it_is_written() {
+        for (json, text) in
+            [(r#""shop""#, "shop"), (r#"{"everything":"prod"}"#, "everything in prod")]
+        {
+            let scope: ScopeRef = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&scope).unwrap(), json);
+            assert_eq!(scope.to_string(), text);
+        }
     }
 }

@@ -9,11 +9,15 @@
 //! The flow, the resources, the permissions and the ids of the grants to come are frozen at
 //! submission (I10), so that approving twice cannot make two grants.
 
+mod activation;
 mod asking;
+mod extension;
+mod leavers;
 mod needed;
 mod stored;
 mod submit;
 mod transitions;
+mod use_review;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,8 +33,11 @@ use crate::{
     right::Right,
 };
 
+pub use extension::{Extension, ExtensionState};
+pub use leavers::Loss;
 pub use needed::{Needed, approval_needed};
 pub use submit::{Submission, submit};
+pub use use_review::{UseReview, WrittenReview};
 
 /// One access request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +78,21 @@ pub struct AccessRequest {
     pub created_at: Timestamp,
     /// When it lapses if nobody decides.
     pub lapses_at: Option<Timestamp>,
+    /// When its access is to begin, where its requester asked for a later start.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Until when its requester may let it begin; set with the approval.
+    #[serde(default)]
+    pub activate_by: Option<Timestamp>,
+    /// When its access began: its grants were planned then.
+    #[serde(default)]
+    pub activated_at: Option<Timestamp>,
+    /// More time that was asked for, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Extension>,
+    /// The review that is owed for it; only for an emergency.
+    #[serde(default)]
+    pub use_review: Option<UseReview>,
     /// How it stands.
     pub state: RequestState,
 }
@@ -157,6 +179,11 @@ impl AccessRequest {
             wakes_at: None,
             created_at: now,
             lapses_at: None,
+            starts_at: None,
+            activate_by: None,
+            activated_at: None,
+            extensions: Vec::new(),
+            use_review: None,
             state: RequestState::Pending,
         }
     }
@@ -179,12 +206,16 @@ impl AccessRequest {
         !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
     }
 
-    /// When something is due while it is pending: more people are asked, or it lapses.
+    /// When something is due for it: a decision or another step towards it, its beginning, a
+    /// reminder. None where it waits for nothing.
     pub fn due_at(&self) -> Option<Timestamp> {
-        if self.state != RequestState::Pending {
-            return None;
-        }
-        self.lapses_at.into_iter().chain(self.wakes_at).min()
+        let pending = self.state == RequestState::Pending;
+        let decision = [self.lapses_at, self.wakes_at].into_iter().flatten().filter(|_| pending);
+        decision
+            .chain(self.activation_due())
+            .chain(self.extension_due())
+            .chain(self.reminder_due())
+            .min()
     }
 
     /// What is asked for, in a few words.
@@ -208,13 +239,33 @@ impl AccessRequest {
         }
     }
 
-    /// How the approvals stand; none where the policy is automatic.
+    /// Whether it waits for somebody's decision, on itself or on more time.
+    pub fn asks(&self) -> bool {
+        self.state == RequestState::Pending || self.pending_extension().is_some()
+    }
+
+    /// How the approvals stand, of the more time that is asked for where there is some; none where
+    /// the policy is automatic.
     pub fn tallies(&self, people: &People<'_>) -> Vec<Tally> {
-        self.case().tallies(people)
+        match self.pending_extension() {
+            Some(extension) => self.asking_again(extension).case().tallies(people),
+            None => self.case().tallies(people),
+        }
+    }
+
+    /// Whether `person`'s word counts now, on it or on the more time that is asked for.
+    pub fn may_decide(&self, person: &PrincipalId, people: &People<'_>) -> bool {
+        self.case().may_decide(person, people)
+            || self
+                .pending_extension()
+                .is_some_and(|more| self.asking_again(more).case().may_decide(person, people))
     }
 
     /// Whether `person` could decide on it now.
     pub fn waits_for(&self, person: &PrincipalId, people: &People<'_>) -> bool {
+        if let Some(extension) = self.pending_extension() {
+            return self.asking_again(extension).waits_for(person, people);
+        }
         self.state == RequestState::Pending
             && !self.reviews.iter().any(|review| review.by == *person)
             && self.case().may_decide(person, people)
@@ -227,3 +278,5 @@ mod approval_tests;
 mod old_documents;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    flow::{ApprovalPolicy, Need, Voices},
+    flow::{ApprovalPolicy, Need, Policies, Voices},
     people::People,
     principal::{Directory, tests::person},
 };
@@ -61,12 +61,14 @@ fn nobody_is_told_anew_of_a_request_from_before() {
         person("dan", &["dba"]),
     ]);
     let people = People::new(&directory, "2026-11-23T09:00:00Z".parse().unwrap());
-    let advanced = request.advance(&people).unwrap();
+    let flows = [(request.flow.name.clone(), request.flow.clone())].into();
+    let policies = Policies { flows, ..Policies::default() };
+    let advanced = request.advance(&policies, &people).unwrap();
     assert_eq!(advanced.effects, []);
     let told = advanced.state.told.as_deref().unwrap();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].at, request.created_at);
-    assert!(advanced.state.advance(&people).is_none(), "and that is written once");
+    assert!(advanced.state.advance(&policies, &people).is_none(), "and that is written once");
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use regex::Regex;
 
-use super::{AccessRequest, RequestItem, needed::approval_needed};
+use super::{AccessRequest, RequestItem, activation::check_start, needed::approval_needed};
 use crate::{
     audit::{Action, Actor, AuditEvent},
     duration::AccessDuration,
@@ -35,6 +34,10 @@ pub struct Submission<'a> {
     pub reason: Option<&'a str>,
     /// The ticket.
     pub ticket: Option<&'a str>,
+    /// When access is to begin, where that is later than the approval.
+    pub starts_at: Option<Timestamp>,
+    /// An emergency of this person whose review is overdue.
+    pub overdue_review: Option<RequestId>,
 }
 
 /// Looks at a wish by the rules of its flow.
@@ -66,11 +69,18 @@ pub fn submit(
             })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
-    let duration = wish.duration.unwrap_or(flow.duration.default);
-    if duration > flow.duration.max {
-        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
+    let permissions = items.iter().map(|item| &item.permission);
+    let duration = flow.duration.choose(wish.duration, permissions)?;
+    flow.justification.check(wish.reason, wish.ticket)?;
+    check_start(flow, wish.starts_at, now)?;
+    if flow.break_glass.is_some() {
+        if wish.reason.is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(Refusal::ReasonRequired);
+        }
+        if let Some(request) = wish.overdue_review {
+            return Err(Refusal::ReviewOverdue { request });
+        }
     }
-    check_justification(flow, wish.reason, wish.ticket)?;
 
     let needed = approval_needed(flow, wish.requester, &items, duration, people)?;
     let requester = wish.requester.clone();
@@ -78,9 +88,10 @@ pub fn submit(
     request.items = items;
     request.reason = wish.reason.map(ToOwned::to_owned);
     request.ticket = wish.ticket.map(ToOwned::to_owned);
+    request.starts_at = wish.starts_at;
     let created = request.created_event(&needed.rules, now);
     if needed.quorums.is_empty() {
-        let mut approved = request.approved(BTreeSet::new(), now);
+        let mut approved = request.approved(BTreeSet::new(), people);
         approved.events.insert(0, created);
         return Ok(approved);
     }
@@ -114,25 +125,6 @@ fn choose(
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(Refusal::PermissionAmbiguous { resource: resource.id.clone(), offered }),
     }
-}
-
-fn check_justification(
-    flow: &AccessFlow,
-    reason: Option<&str>,
-    ticket: Option<&str>,
-) -> Result<(), Refusal> {
-    if flow.justification.required && reason.is_none_or(|reason| reason.trim().is_empty()) {
-        return Err(Refusal::ReasonRequired);
-    }
-    let Some(pattern) = &flow.justification.ticket else {
-        return Ok(());
-    };
-    let Some(ticket) = ticket else {
-        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
-    };
-    // A pattern that does not compile is refused when the flow is read; here it matches nothing.
-    let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
-    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
 }
 
 impl AccessRequest {

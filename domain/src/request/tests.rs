@@ -11,13 +11,13 @@ use crate::{
     audit::Action,
     flow::{
         Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Permission,
-        Policies, Voices,
+        Policies, Saying, Voices,
     },
     grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
     principal::{Directory, Principal, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -59,7 +59,11 @@ fn flow() -> AccessFlow {
     }];
     let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
     AccessFlow {
-        justification: JustificationRule { required: true, ticket: Some(r"^OPS-\d+$".to_owned()) },
+        justification: JustificationRule {
+            mode: Saying::Required,
+            ticket: Some(r"^OPS-\d+$".to_owned()),
+            ..JustificationRule::default()
+        },
         ..AccessFlow::new(
             "data-shop".parse().unwrap(),
             vec!["group:data".parse().unwrap()],
@@ -71,13 +75,12 @@ fn flow() -> AccessFlow {
 }
 
 fn policies() -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: Some("shop*".to_owned()),
-        tags: BTreeMap::new(),
+    let selector = Selector {
+        integrations: vec!["orders".parse().unwrap()],
+        patterns: vec!["shop*".to_owned()],
+        ..Selector::default()
     };
+    let scope = Scope::new("shop".parse().unwrap(), selector);
     Policies {
         scopes: BTreeMap::from([(scope.name.clone(), scope)]),
         permissions: BTreeMap::from([(support().name, support())]),
@@ -130,6 +133,8 @@ fn ask(wish: &Wish) -> Result<Transition<AccessRequest>, Refusal> {
         duration: wish.duration.map(|duration| duration.parse().unwrap()),
         reason: wish.reason,
         ticket: wish.ticket,
+        starts_at: None,
+        overdue_review: None,
     };
     submit(submission, &policies(), &People::new(&directory(), at(0)))
 }
@@ -276,8 +281,9 @@ fn one_denial_is_enough() {
 #[test]
 fn lapses_and_follows_leavers() {
     let request = pending();
-    assert!(request.advance(&People::new(&directory(), at(8 * 3_600 - 1))).is_none());
-    let lapsed = request.advance(&People::new(&directory(), at(8 * 3_600))).unwrap().state;
+    assert!(request.advance(&policies(), &People::new(&directory(), at(8 * 3_600 - 1))).is_none());
+    let lapsed =
+        request.advance(&policies(), &People::new(&directory(), at(8 * 3_600))).unwrap().state;
     assert_eq!(lapsed.state, RequestState::Lapsed);
 
     let left = Directory::new(people().into_iter().map(|mut person| {
@@ -285,7 +291,7 @@ fn lapses_and_follows_leavers() {
         person
     }));
     assert_eq!(
-        request.advance(&People::new(&left, at(1))).unwrap().state.state,
+        request.advance(&policies(), &People::new(&left, at(1))).unwrap().state.state,
         RequestState::Cancelled
     );
 }

@@ -8,9 +8,10 @@ use super::{AccessRequest, EndReason, RequestState};
 use crate::{
     approval::{Claim, Decision, Review, Verdict},
     audit::{Action, Actor, AuditEvent},
-    grant::{Grant, GrantState, Plan},
+    flow::Policies,
+    grant::{Grant, GrantState},
     names::PrincipalId,
-    notice::Notice,
+    notice::{Audience, Notice},
     people::People,
     refusal::Refusal,
     transition::{Effect, Transition},
@@ -24,6 +25,9 @@ impl AccessRequest {
     pub fn review(&self, review: Review, people: &People<'_>) -> Result<Transition<Self>, Refusal> {
         let now = review.at;
         let people = &People { now, ..*people };
+        if self.pending_extension().is_some() {
+            return self.decide_extension(|more| more.review(review, people));
+        }
         self.check_say(&review.by, people)?;
         if self.reviews.iter().any(|earlier| earlier.by == review.by) {
             return Err(Refusal::AlreadyReviewed);
@@ -44,7 +48,7 @@ impl AccessRequest {
             _ if denies => Ok(next.denied(&review.by, event, now)),
             Decision::Denied => Ok(next.denied(&review.by, event, now)),
             Decision::Approved(voices) => {
-                let mut approved = next.approved(voices, now);
+                let mut approved = next.approved(voices, people);
                 approved.events.insert(0, event);
                 Ok(approved)
             }
@@ -68,6 +72,9 @@ impl AccessRequest {
         people: &People<'_>,
     ) -> Result<Transition<Self>, Refusal> {
         let now = people.now;
+        if self.pending_extension().is_some() {
+            return self.decide_extension(|more| more.claim(by, people));
+        }
         self.check_say(by, people)?;
         if self.reviews.iter().any(|earlier| earlier.by == *by) {
             return Err(Refusal::AlreadyReviewed);
@@ -162,7 +169,7 @@ impl AccessRequest {
         if *by != self.requester {
             return Err(Refusal::NotTheRequester);
         }
-        if self.state != RequestState::Pending {
+        if self.state != RequestState::Pending && !self.awaits_activation() {
             return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         Ok(self.close(
@@ -173,32 +180,30 @@ impl AccessRequest {
         ))
     }
 
-    /// Does what is due: lapses when nobody decided in time; cancelled when its requester left
-    /// before it was decided (I10); asks more people when those before have not decided. Where
+    /// Does what is due: lapses when nobody decided or activated in time; begins at the start that
+    /// was asked for; reminds of a review; and is cancelled when its requester could not ask for it
+    /// any more before it began (I10). Asks more people when those before have not decided. Where
     /// somebody's word counts only now, because they came into a group or a step, it is decided.
-    pub fn advance(&self, people: &People<'_>) -> Option<Transition<Self>> {
-        let now = people.now;
-        if self.state != RequestState::Pending {
-            return None;
-        }
-        if !self.flow.admits(&self.requester, people.directory) {
+    pub fn advance(&self, policies: &Policies, people: &People<'_>) -> Option<Transition<Self>> {
+        let (directory, now) = (people.directory, people.now);
+        let begun = !(self.state == RequestState::Pending || self.awaits_activation());
+        let lost = policies.loss(&self.flow.name, &self.requester, directory);
+        if let Some(loss) = lost.filter(|_| !begun) {
             let mut closed =
                 self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Broker, now);
             for event in &mut closed.events {
-                event.details.insert("reason".to_owned(), "requester-left".into());
+                event.details.insert("reason".to_owned(), loss.as_str().into());
             }
             return Some(closed);
         }
+        if self.state != RequestState::Pending {
+            return self.advance_decided(policies, people);
+        }
         if self.lapses_at.is_some_and(|lapses| lapses <= now) {
-            return Some(self.close(
-                RequestState::Lapsed,
-                Action::RequestLapsed,
-                Actor::Broker,
-                now,
-            ));
+            return Some(self.lapsed(now));
         }
         match self.case().decision(people) {
-            Decision::Approved(voices) => return Some(self.clone().approved(voices, now)),
+            Decision::Approved(voices) => return Some(self.clone().approved(voices, people)),
             Decision::Denied => {
                 let no = self.reviews.iter().rev().find(|said| said.verdict == Verdict::Deny)?;
                 let event = self.event(Action::RequestDenied, Actor::Broker, now);
@@ -209,6 +214,30 @@ impl AccessRequest {
         let mut next = self.clone();
         let (effects, events) = next.ask(people);
         (next != *self).then(|| Transition { state: next, effects, events })
+    }
+
+    fn advance_decided(
+        &self,
+        policies: &Policies,
+        people: &People<'_>,
+    ) -> Option<Transition<Self>> {
+        if self.due_at().is_none_or(|due| due > people.now) {
+            return None;
+        }
+        if self.extension_due().is_some_and(|due| due <= people.now) {
+            return self.advance_extension(policies, people);
+        }
+        if !self.awaits_activation() {
+            return self.remind(people);
+        }
+        Some(match self.activate_by {
+            Some(_) => self.lapsed(people.now),
+            None => self.activated(Actor::Broker, people),
+        })
+    }
+
+    fn lapsed(&self, now: Timestamp) -> Transition<Self> {
+        self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now)
     }
 
     fn close(
@@ -239,8 +268,12 @@ impl AccessRequest {
             let event = self
                 .event(Action::RequestEnded, Actor::Broker, now)
                 .detail("reason", serde_json::to_value(reason).unwrap_or_default());
-            let state = RequestState::Ended { reason, at: now };
-            return Some(Transition::to(Self { state, ..self.clone() }).record(event));
+            let mut next = Self { state: RequestState::Ended { reason, at: now }, ..self.clone() };
+            if reason == EndReason::Failed {
+                // What never became access needs no review.
+                next.use_review = None;
+            }
+            return Some(Transition::to(next).record(event));
         }
         let begun = grants.iter().any(|grant| grant.active_since.is_some());
         (begun && self.state == RequestState::Approved)
@@ -250,8 +283,9 @@ impl AccessRequest {
     pub(super) fn approved(
         self,
         voices: BTreeSet<PrincipalId>,
-        now: Timestamp,
+        people: &People<'_>,
     ) -> Transition<Self> {
+        let now = people.now;
         let mut next = Self { state: RequestState::Approved, ..self };
         let withdrawn = next.withdraw(now);
         let voices: Vec<_> = voices.iter().map(ToString::to_string).collect();
@@ -260,28 +294,13 @@ impl AccessRequest {
             .detail("approved_by", voices)
             .detail("automatic", next.quorums.is_empty());
         let text = format!("approved: {}", next.summary());
-        let notice =
-            next.notice("request.approved", BTreeSet::from([next.requester.clone()]), text);
-        let grants: Vec<_> = next
-            .items
-            .iter()
-            .map(|item| {
-                let plan = Plan {
-                    id: item.grant,
-                    request: next.id,
-                    principal: &next.requester,
-                    resource: &item.resource,
-                    permission: &item.permission,
-                    rights: &item.rights,
-                    flow: &next.flow.name,
-                    ticket: next.ticket.as_deref(),
-                    duration: next.duration,
-                };
-                Effect::Plan(Grant::plan(plan, now))
-            })
-            .collect();
-        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
-        withdrawn.into_iter().chain(grants).fold(transition, Transition::with)
+        let mut audience = Audience::of(&next.flow.notify, &next.requester, people.directory);
+        audience.people.insert(next.requester.clone());
+        let notice = next.notice_to("request.approved", audience, text);
+        let mut begun = next.begin_or_wait(people);
+        begun.effects.splice(0..0, std::iter::once(Effect::Notify(notice)).chain(withdrawn));
+        begun.events.insert(0, event);
+        begun
     }
 
     pub(super) fn event(&self, action: Action, actor: Actor, at: Timestamp) -> AuditEvent {
@@ -289,7 +308,18 @@ impl AccessRequest {
     }
 
     pub(super) fn notice(&self, event: &str, to: BTreeSet<PrincipalId>, text: String) -> Notice {
-        Notice { event: event.to_owned(), request: self.id, grant: None, to, text }
+        self.notice_to(event, Audience { people: to, ..Audience::default() }, text)
+    }
+
+    pub(super) fn notice_to(&self, event: &str, to: Audience, text: String) -> Notice {
+        Notice {
+            event: event.to_owned(),
+            request: self.id,
+            grant: None,
+            to: to.people,
+            channels: to.channels,
+            text,
+        }
     }
 }
 
@@ -304,7 +334,9 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         .collect();
     if reasons.iter().all(|reason| *reason == "failed") {
         EndReason::Failed
-    } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
+    } else if reasons.iter().any(|reason| {
+        matches!(*reason, "revoked" | "requester-left" | "not-a-requester" | "flow-removed")
+    }) {
         EndReason::Revoked
     } else if reasons.contains(&"missing") {
         EndReason::Missing

@@ -119,6 +119,8 @@ fn run(seed: u64, tell: bool) -> Reached {
         duration: Some(scenario.duration),
         reason: None,
         ticket: None,
+        starts_at: None,
+        overdue_review: None,
     };
     let asked = submit(submission, &scenario.policies, &people);
     let mut model = Model::new(&scenario, now);
@@ -236,11 +238,14 @@ fn look(
 ) -> Vec<(String, BTreeSet<usize>)> {
     let directory = scenario.directory();
     let people = People { now, ..scenario.people(&directory) };
-    let Some(transition) = request.advance(&people) else { return Vec::new() };
+    let Some(transition) = request.advance(&scenario.policies, &people) else { return Vec::new() };
     note(&transition.effects, reached);
     *request = transition.state;
     assert!(request.due_at().is_none_or(|due| due > now), "the scheduler would spin");
-    assert!(request.advance(&people).is_none(), "a second look finds more to do");
+    assert!(
+        request.advance(&scenario.policies, &people).is_none(),
+        "a second look finds more to do"
+    );
     notified(&transition.effects)
 }
 

@@ -152,6 +152,7 @@ impl Model {
         let fixed = of.iter().map(|approver| match approver {
             Approver::Subject(Subject::User(user)) => Who::Person(number(user)),
             Approver::Subject(Subject::Group(group)) => Who::Group(group.to_string()),
+            Approver::Subject(Subject::Everyone) => unreachable!("not among this generator's"),
             Approver::Manager => match &scenario.principals[0].manager {
                 Some(boss) if number(boss) != 0 && active(number(boss), scenario) => {
                     Who::Person(number(boss))

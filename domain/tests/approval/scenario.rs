@@ -10,7 +10,7 @@ use ebbgate_domain::{
     duration::AccessDuration,
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApprovalRule, ApproverGroup, DurationRule,
-        EscalationStep, Need, Policies, Voices,
+        EscalationStep, Need, Policies, ScopeRef, Voices,
     },
     ids::{DelegationId, GrantId},
     inventory::{Resource, ResourceKind},
@@ -18,7 +18,7 @@ use ebbgate_domain::{
     people::People,
     principal::{Directory, Principal},
     schedule::{Override, Rotation, Schedule, Turn},
-    scope::Scope,
+    scope::{Scope, Selector},
 };
 use jiff::{SignedDuration, ToSpan as _};
 
@@ -75,7 +75,10 @@ impl Scenario {
         let mut flow = AccessFlow::new(
             "f".parse().unwrap(),
             vec!["user:p0@example.com".parse().unwrap(), "group:g9".parse().unwrap()],
-            vec![Access { scope: "s".parse().unwrap(), permissions: vec![select()] }],
+            vec![Access {
+                scope: ScopeRef::Named("s".parse().unwrap()),
+                permissions: vec![select()],
+            }],
             if r.percent(4) { ApprovalPolicy::Automatic } else { policy(r) },
             DurationRule::new("1h".parse().unwrap(), "8h".parse().unwrap()),
         );
@@ -84,16 +87,11 @@ impl Scenario {
         }
         let resources: Vec<_> = (0..r.between(1, 2)).map(|n| resource(n, r)).collect();
         let schedule = schedule(begin, r);
-        let scope = Scope {
-            name: "s".parse().unwrap(),
-            integration: "i".parse().unwrap(),
-            kind: None,
-            pattern: None,
-            tags: BTreeMap::new(),
-        };
+        let scope = Scope::new("s".parse().unwrap(), Selector::default());
         let policies = Policies {
             scopes: [(scope.name.clone(), scope)].into(),
             schedules: [(schedule.name.clone(), schedule)].into(),
+            flows: [(flow.name.clone(), flow.clone())].into(),
             ..Policies::default()
         };
         let mut scenario = Self {

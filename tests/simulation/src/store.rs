@@ -18,7 +18,7 @@ use ebbgate_domain::{
     grant::{Grant, GrantState},
     ids::{AgentId, DelegationId, GrantId, NoticeId, RequestId, TokenId},
     names::{IntegrationName, PrincipalId},
-    request::{AccessRequest, RequestState},
+    request::AccessRequest,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -258,7 +258,7 @@ impl Store for MemoryStore {
         let wanted = |found: &&Versioned<AccessRequest>| {
             let request = &found.value;
             query.requester.as_ref().is_none_or(|who| request.requester == *who)
-                && (!query.pending || request.state == RequestState::Pending)
+                && (!query.pending || request.asks())
                 && (!query.open || !request.is_over())
                 && query.before.is_none_or(|before| request.id < before)
         };

@@ -22,17 +22,18 @@ use ebbgate_domain::{
     clock_offset::ClockState,
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies, Voices,
+        Policies, Saying, Voices,
     },
     grant::Grant,
     ids::{AgentId, Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, IntegrationName, PrincipalId},
-    order::{EndCause, Finding, GrantSpec, Order},
+    notice::Notice,
+    order::{EndCause, Finding, GrantSpec, Order, OrderAction},
     placing::{Candidate, Runner},
     principal::{Directory, Principal},
     request::AccessRequest,
-    scope::Scope,
+    scope::{Scope, Selector},
     session::LiveSession,
 };
 use parking_lot::Mutex;
@@ -96,6 +97,64 @@ impl World {
         *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
     }
 
+    /// Changes the flow as a reload of the settings does.
+    pub(crate) fn change_flow(&self, change: impl FnMut(&mut AccessFlow)) {
+        let mut slot = self.settings.0.lock();
+        let mut next = (**slot).clone();
+        next.policies.flows.values_mut().for_each(change);
+        *slot = Arc::new(next);
+    }
+
+    /// Removes the flow.
+    pub(crate) fn remove_flow(&self) {
+        let mut slot = self.settings.0.lock();
+        let mut next = (**slot).clone();
+        next.policies.flows.clear();
+        *slot = Arc::new(next);
+    }
+
+    /// Puts somebody into this group alone.
+    pub(crate) fn regroup(&self, name: &str, group: &str) {
+        let mut slot = self.settings.0.lock();
+        let people = slot.directory.all().cloned().map(|mut person| {
+            if person.id == id(name) {
+                person.groups = [group.parse().unwrap()].into();
+            }
+            person
+        });
+        let directory = Directory::new(people.collect::<Vec<_>>());
+        *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
+    }
+
+    /// The notices in the outbox that nobody has delivered yet, in the order of their making.
+    pub(crate) async fn notices(&self) -> Vec<Notice> {
+        let (now, until) = (self.now(), self.now() + jiff::SignedDuration::from_secs(60));
+        let mut notices = Vec::new();
+        // A request's next one is given out when the one before is delivered.
+        loop {
+            let items = self.store.take_notices(now, until, 1_000).await.unwrap();
+            if items.is_empty() {
+                return notices;
+            }
+            for item in items {
+                self.store.notice_delivered(item.id).await.unwrap();
+                notices.push(item.notice);
+            }
+        }
+    }
+
+    /// Does what is due, and lets the place answer that all went well.
+    pub(crate) async fn go_on(&self) {
+        self.broker.do_due().await;
+        for order in self.place.take() {
+            let outcome = match order.action {
+                OrderAction::Provision => Outcome::Provisioned,
+                OrderAction::Revoke => torn_down(self.now()),
+            };
+            self.answer(&order, outcome).await;
+        }
+    }
+
     pub(crate) async fn answer(&self, order: &Order, outcome: Outcome) {
         let place = self.grant(order.spec.grant).await.place;
         let agent = Actor::Agent(place.unwrap());
@@ -145,13 +204,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Snapshot {
         directory: Directory::new([
             person("ana", "data"),
@@ -178,7 +232,7 @@ fn flow() -> AccessFlow {
     }];
     let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
     AccessFlow {
-        justification: JustificationRule { required: true, ticket: None },
+        justification: JustificationRule { mode: Saying::Required, ..JustificationRule::default() },
         ..AccessFlow::new(
             "data-shop".parse().unwrap(),
             vec!["group:data".parse().unwrap()],

@@ -92,6 +92,7 @@ pub(super) fn grant(n: u8, of: u8, principal: &str, integration: &str) -> Made<G
         flow: &"shop".parse()?,
         ticket: None,
         duration: hour()?,
+        warn: None,
     };
     Ok(Grant::plan(plan, at(i64::from(n))))
 }
@@ -120,6 +121,7 @@ pub(super) fn notice(n: u8, of: u8) -> Made<OutboxItem> {
             request: request_id(of),
             grant: None,
             to: ["ana@example.com".parse()?].into(),
+            channels: [].into(),
             text: format!("notice {n}"),
         },
         at: at(i64::from(n)),

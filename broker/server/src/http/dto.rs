@@ -14,6 +14,8 @@ use ebbgate_domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::life::{ExtensionBody, UseReviewBody};
+
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
@@ -49,6 +51,18 @@ pub(crate) struct RequestBody {
     pub ticket: Option<String>,
     pub created_at: String,
     pub lapses_at: Option<String>,
+    /// When access is to begin, where its requester asked for a later start.
+    pub starts_at: Option<String>,
+    /// Until when its requester may let access begin.
+    pub activate_by: Option<String>,
+    /// When access began.
+    pub activated_at: Option<String>,
+    /// Whether it is approved and access has yet to begin.
+    pub awaits_activation: bool,
+    /// More time that was asked for.
+    pub extensions: Vec<ExtensionBody>,
+    /// What is owed for an emergency; none where it was none.
+    pub break_glass: Option<UseReviewBody>,
     pub reviews: Vec<ReviewBody>,
     /// The approver groups, and whom each still waits for.
     pub waiting_for: Vec<GroupBody>,
@@ -101,6 +115,9 @@ pub(crate) struct GrantBody {
     /// planned, provisioning, active, revoking, revoked or failed.
     pub state: &'static str,
     pub deadline: Option<String>,
+    /// Where more time was granted that its place has not confirmed yet: the deadline that it knows
+    /// for certain.
+    pub confirmed_deadline: Option<String>,
     /// Failed attempts of what is being done now.
     pub attempts: u32,
     /// Whether its teardown has failed so often that somebody should look.
@@ -174,6 +191,12 @@ impl RequestBody {
             ticket: request.ticket,
             created_at: time(request.created_at),
             lapses_at: request.lapses_at.map(time),
+            starts_at: request.starts_at.map(time),
+            activate_by: request.activate_by.map(time),
+            activated_at: request.activated_at.map(time),
+            awaits_activation: request.awaits_activation(),
+            extensions: request.extensions.iter().map(ExtensionBody::new).collect(),
+            break_glass: request.use_review.as_ref().map(UseReviewBody::new),
             reviews: request
                 .reviews
                 .into_iter()
@@ -199,7 +222,7 @@ fn word(value: &impl Serialize) -> Option<String> {
 }
 
 impl GroupBody {
-    fn new(tally: &GroupTally) -> Self {
+    pub(crate) fn new(tally: &GroupTally) -> Self {
         let names = |ids: &[ebbgate_domain::names::PrincipalId]| {
             ids.iter().map(ToString::to_string).collect()
         };
@@ -246,6 +269,7 @@ impl GrantBody {
             flow: grant.flow.to_string(),
             state: grant.state_name(),
             deadline: grant.deadline.map(time),
+            confirmed_deadline: grant.extending.as_ref().map(|extending| time(extending.from)),
             attempts: attempts.map_or(0, |attempts| attempts.failed),
             stuck: grant.is_stuck(),
             last_error: attempts.and_then(|attempts| attempts.last_error.clone()).or(error),

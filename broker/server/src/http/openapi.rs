@@ -5,7 +5,9 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, grants, requests, sessions, system};
+use super::{
+    admin, agents, endpoints, explain, flows, grants, life, requests, reviews, sessions, system,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,12 +24,21 @@ use super::{admin, agents, endpoints, grants, requests, sessions, system};
         system::whoami,
         show,
         requests::resources,
+        explain::explain,
+        explain::reach,
+        flows::flows,
+        flows::inventory,
         requests::submit,
         requests::list,
         requests::show,
         requests::approve,
         requests::deny,
         requests::cancel,
+        life::activate,
+        life::extend,
+        reviews::list,
+        reviews::show,
+        reviews::write,
         grants::list,
         grants::show,
         grants::release,

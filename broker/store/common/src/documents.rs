@@ -96,7 +96,7 @@ pub struct RequestRow {
     pub id: String,
     /// Who asks.
     pub requester: String,
-    /// The state's name.
+    /// The state's name; `pending` for whatever waits for a decision.
     pub state: &'static str,
     /// Whether nothing more will happen to it.
     pub is_over: bool,
@@ -118,7 +118,8 @@ impl RequestRow {
             version,
             id: request.id.to_string(),
             requester: request.requester.to_string(),
-            state: request.state_name(),
+            // One that asks for more time waits for a decision too.
+            state: if request.asks() { "pending" } else { request.state_name() },
             is_over: request.is_over(),
             due_at_ns: request.due_at().map(nanos),
             document: encode(&request)?,
