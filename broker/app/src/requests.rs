@@ -1,7 +1,9 @@
 //! Looking at requests.
 
 use ebbgate_broker_ports::store::{GrantQuery, RequestQuery, Versioned};
-use ebbgate_domain::{approval::Tally, grant::Grant, ids::RequestId, request::AccessRequest};
+use ebbgate_domain::{
+    Timestamp, approval::Tally, grant::Grant, ids::RequestId, request::AccessRequest,
+};
 
 use crate::{AppError, Broker, Caller};
 
@@ -14,6 +16,8 @@ pub struct RequestView {
     pub tallies: Vec<Tally>,
     /// Its grants.
     pub grants: Vec<Grant>,
+    /// As of when.
+    pub now: Timestamp,
 }
 
 impl Broker {
@@ -38,7 +42,7 @@ impl Broker {
         let query = GrantQuery { request: Some(request.id), limit: 1_000, ..GrantQuery::default() };
         let grants =
             self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
-        Ok(RequestView { request, tallies, grants })
+        Ok(RequestView { request, tallies, grants, now })
     }
 
     /// The caller's requests, or everybody's for those who may read everything.

@@ -11,7 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    dto::{GroupBody, time},
+    approval::GroupBody,
+    dto::time,
     extract::{Params, Person},
     problem::Problem,
     requests::parse,

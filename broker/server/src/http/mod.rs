@@ -3,6 +3,8 @@
 
 mod admin;
 mod agents;
+mod approval;
+mod delegations;
 mod dto;
 mod endpoints;
 mod explain;
@@ -69,6 +71,9 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/requests/{id}/approve", post(requests::approve))
         .route("/api/v1/requests/{id}/deny", post(requests::deny))
         .route("/api/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/api/v1/requests/{id}/claim", post(approval::claim))
+        .route("/api/v1/delegations", get(delegations::list).post(delegations::create))
+        .route("/api/v1/delegations/{id}/end", post(delegations::end))
         .route("/api/v1/requests/{id}/activate", post(life::activate))
         .route("/api/v1/requests/{id}/extend", post(life::extend))
         .route("/api/v1/reviews", get(reviews::list))

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    admin, agents, endpoints, explain, flows, grants, life, requests, reviews, sessions, system,
+    admin, agents, approval, delegations, endpoints, explain, flows, grants, life, requests,
+    reviews, sessions, system,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +35,10 @@ use super::{
         requests::approve,
         requests::deny,
         requests::cancel,
+        approval::claim,
+        delegations::list,
+        delegations::create,
+        delegations::end,
         life::activate,
         life::extend,
         reviews::list,

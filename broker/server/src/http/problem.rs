@@ -147,6 +147,8 @@ fn refused(code: &str) -> StatusCode {
         | "not_the_requester"
         | "review_overdue" => StatusCode::FORBIDDEN,
         "already_reviewed"
+        | "already_claimed"
+        | "claimed_before"
         | "already_decided"
         | "request_lapsed"
         | "grant_not_active"
