@@ -2,10 +2,12 @@
 
 mod client;
 mod error;
+mod life;
 mod types;
 
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
+pub(crate) use life::UsePage;
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,
     GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource, Session,
