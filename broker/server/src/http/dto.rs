@@ -169,6 +169,7 @@ impl RequestBody {
             RequestState::Ended { reason, .. } => word(reason),
             _ => None,
         };
+        let awaits_activation = request.awaits_activation();
         Self {
             id: request.id.to_string(),
             requester: request.requester.to_string(),
@@ -194,7 +195,7 @@ impl RequestBody {
             starts_at: request.starts_at.map(time),
             activate_by: request.activate_by.map(time),
             activated_at: request.activated_at.map(time),
-            awaits_activation: request.awaits_activation(),
+            awaits_activation,
             extensions: request.extensions.iter().map(ExtensionBody::new).collect(),
             break_glass: request.use_review.as_ref().map(UseReviewBody::new),
             reviews: request
