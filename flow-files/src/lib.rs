@@ -138,3 +138,6 @@ pub fn kind(node: &Node, mistakes: &mut Mistakes) -> Option<ResourceKind> {
     }
     kind
 }
+
+#[cfg(test)]
+mod tests_of_time;
