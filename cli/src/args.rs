@@ -3,6 +3,8 @@
 
 mod admin;
 mod explain;
+mod life;
+mod start;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -14,6 +16,8 @@ use crate::output::Format;
 
 pub(crate) use admin::*;
 pub(crate) use explain::*;
+pub(crate) use life::*;
+pub(crate) use start::Start;
 
 /// Ask for access, get it for a while, use it.
 #[derive(Debug, Parser)]
@@ -62,7 +66,14 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Ask for access to one or more resources
     Request(Request),
-    /// List, show or cancel requests; lists your open ones if nothing else is said
+    /// Let access begin that was approved before
+    Activate(Activate),
+    /// Use a flow for emergencies
+    BreakGlass(BreakGlass),
+    /// List, show or write reviews of emergencies; lists those you owe if nothing else is said
+    #[command(after_help = "Example:\n  ebb reviews\n  ebb reviews write req_0192ab34")]
+    Reviews(Reviews),
+    /// List, show, cancel or extend requests; lists your open ones if nothing else is said
     #[command(after_help = "Example:\n  ebb requests\n  ebb requests show req_0192ab34")]
     Requests(Requests),
     /// List the requests that wait for your approval
@@ -149,6 +160,15 @@ pub(crate) struct Request {
     /// The ticket that it belongs to
     #[arg(long, value_name = "TICKET")]
     pub(crate) ticket: Option<String>,
+    /// When access is to begin, such as 2026-11-25T08:00 by this machine's clock; else at once
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start_at: Option<Start>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
     /// Wait until access is there or denied, also where no terminal is
     #[arg(long, overrides_with = "no_wait")]
     pub(crate) wait: bool,
@@ -174,9 +194,12 @@ pub(crate) enum RequestsCommand {
     /// Show one request with its approvals and grants
     #[command(after_help = "Example:\n  ebb requests show req_0192ab34")]
     Show(Id),
-    /// Withdraw one of your requests that waits for approval
+    /// Withdraw one of your requests that waits for approval, or whose access has not begun
     #[command(after_help = "Example:\n  ebb requests cancel req_0192ab34")]
     Cancel(Id),
+    /// Ask for more time; the same people approve it as before
+    #[command(after_help = "Example:\n  ebb requests extend req_0192ab34 --for 30m")]
+    Extend(Extend),
 }
 
 #[derive(Debug, Default, Args)]

@@ -50,6 +50,42 @@ pub(crate) fn request_state(request: &Request) -> Cell {
     Cell::toned(text, tone)
 }
 
+/// When access begins that is approved; none where it has begun.
+pub(crate) fn begins(request: &Request, now: Timestamp) -> Option<String> {
+    if !request.awaits_activation {
+        return None;
+    }
+    let start = request.starts_at.filter(|start| *start > now);
+    Some(match (request.activate_by, start) {
+        (Some(by), Some(start)) => format!(
+            "`ebb activate {}` lets it begin from {} until {}",
+            request.id,
+            clock(start, now),
+            clock(by, now)
+        ),
+        (Some(by), None) => {
+            format!("`ebb activate {}` lets it begin until {}", request.id, clock(by, now))
+        }
+        (None, _) => {
+            format!("it begins at {}", clock(start.or(request.starts_at).unwrap_or(now), now))
+        }
+    })
+}
+
+/// How the review of an emergency stands.
+pub(crate) fn use_review(request: &Request, now: Timestamp) -> Cell {
+    match &request.break_glass {
+        None => Cell::toned("", Tone::Plain),
+        Some(review) => match &review.written {
+            Some(written) => Cell::toned(format!("written by {}", written.by), Tone::Good),
+            None if review.due_at <= now => {
+                Cell::toned(format!("overdue since {}", moment(review.due_at, now)), Tone::Bad)
+            }
+            None => Cell::toned(format!("due {}", moment(review.due_at, now)), Tone::Waits),
+        },
+    }
+}
+
 /// A grant's state, with why it ended and whether somebody must look at it.
 pub(crate) fn grant_state(grant: &Grant) -> Cell {
     let tone = match grant.state {

@@ -192,3 +192,5 @@ fn unknown_permission(permission: &PermissionName, policies: &Policies) -> Strin
 mod approval_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_time;

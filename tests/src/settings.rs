@@ -120,6 +120,9 @@ pub fn standard_flows(with_aws: bool) -> Vec<(String, String)> {
     flows
 }
 
+/// Flows on the shop's database about when access begins, more time, emergencies and leavers.
+pub const LIFE_FLOWS: &str = include_str!("../flows/life.yaml");
+
 /// Writes a file, with the folders above it.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod explain;
+mod life;
 mod types;
 
 pub(crate) use client::Client;
@@ -11,6 +12,7 @@ pub(crate) use explain::{
     Explanation, Finding, FlowExplanation, FlowFile, FlowsInForce, KnownResource, Reach, ReachList,
     Way,
 };
+pub(crate) use life::UsePage;
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,
     GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource, Session,

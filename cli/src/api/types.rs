@@ -5,6 +5,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::life::{Extension, UseReview};
+
 /// One page of a list.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {
@@ -49,6 +51,9 @@ pub(crate) struct Offer {
     pub(crate) justification_required: bool,
     #[serde(default)]
     pub(crate) ticket_pattern: Option<String>,
+    /// Whether it is for emergencies.
+    #[serde(default)]
+    pub(crate) break_glass: bool,
 }
 
 /// A wish, as it is sent.
@@ -63,6 +68,8 @@ pub(crate) struct NewRequest {
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) starts_at: Option<Timestamp>,
 }
 
 /// One resource of a wish.
@@ -146,6 +153,19 @@ pub(crate) struct Request {
     pub(crate) created_at: Timestamp,
     #[serde(default)]
     pub(crate) lapses_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) starts_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) activate_by: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) activated_at: Option<Timestamp>,
+    /// Whether it is approved and access has yet to begin.
+    #[serde(default)]
+    pub(crate) awaits_activation: bool,
+    #[serde(default)]
+    pub(crate) extensions: Vec<Extension>,
+    #[serde(default)]
+    pub(crate) break_glass: Option<UseReview>,
     #[serde(default)]
     pub(crate) reviews: Vec<Review>,
     #[serde(default)]

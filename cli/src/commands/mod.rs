@@ -10,11 +10,13 @@ mod explain;
 mod fleet;
 mod flows;
 mod grants;
+mod life;
 mod login;
 mod request;
 mod requests;
 mod resources;
 mod review;
+mod reviews;
 mod sessions;
 
 use anyhow::{Context as _, Result};
@@ -62,6 +64,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit> {
         Command::Explain(args) => explain::run(context, &args).await,
         Command::Request(args) => request::run(context, args).await,
         Command::Requests(args) => requests::run(context, args.command).await,
+        Command::Activate(args) => life::activate(context, &args).await,
+        Command::BreakGlass(args) => life::break_glass(context, args).await,
+        Command::Reviews(args) => reviews::run(context, args.command).await,
         Command::Inbox => review::inbox(context).await,
         Command::Approve(args) => review::approve(context, &args).await,
         Command::Deny(args) => review::deny(context, &args).await,

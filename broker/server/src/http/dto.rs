@@ -179,6 +179,7 @@ impl RequestBody {
         };
         let claims = request.claims.iter();
         let claims = claims.map(|claim| ClaimBody::new(claim, &request.reviews, now)).collect();
+        let awaits_activation = request.awaits_activation();
         Self {
             id: request.id.to_string(),
             claims,
@@ -208,7 +209,7 @@ impl RequestBody {
             starts_at: request.starts_at.map(time),
             activate_by: request.activate_by.map(time),
             activated_at: request.activated_at.map(time),
-            awaits_activation: request.awaits_activation(),
+            awaits_activation,
             extensions: request.extensions.iter().map(ExtensionBody::new).collect(),
             break_glass: request.use_review.as_ref().map(UseReviewBody::new),
             reviews: request
