@@ -5,6 +5,7 @@ mod admin;
 mod explain;
 mod life;
 mod start;
+mod substitutes;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -18,6 +19,7 @@ pub(crate) use admin::*;
 pub(crate) use explain::*;
 pub(crate) use life::*;
 pub(crate) use start::Start;
+pub(crate) use substitutes::*;
 
 /// Ask for access, get it for a while, use it.
 #[derive(Debug, Parser)]
@@ -83,6 +85,11 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Deny somebody's request; say why
     Deny(Deny),
+    /// Say that you are looking at a request, so that others are not asked yet
+    #[command(after_help = "Example:\n  ebb claim req_0192ab34")]
+    Claim(Id),
+    /// Name somebody who decides in your place, list or end that
+    Delegate(Delegate),
     /// List or show grants; lists your live ones if nothing else is said
     #[command(after_help = "Example:\n  ebb grants\n  ebb grants show grt_0192ab34")]
     Grants(Grants),

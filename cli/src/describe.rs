@@ -1,9 +1,11 @@
 //! Requests and grants in words.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
-    api::{Connect, EndReason, Grant, GrantState, Request, RequestState, WaitingFor},
+    api::{Connect, EndReason, Grant, GrantState, Request, RequestState, Told, WaitingFor},
     output::{Cell, Tone},
     text::{clock, moment},
 };
@@ -32,6 +34,39 @@ pub(crate) fn waits_for(groups: &[WaitingFor]) -> String {
         })
         .collect();
     texts.join(" and ")
+}
+
+/// Who was told: `maria@x, 14:03 (Data Team)`, with the step, the one they stand in for, and whether
+/// they are still needed.
+pub(crate) fn told(told: &Told, now: Timestamp) -> String {
+    let mut why = told.group.clone();
+    if told.step > 0 {
+        why.push_str(&format!(", step {}", told.step));
+    }
+    if let Some(other) = &told.in_place_of {
+        why.push_str(&format!(", for {other}"));
+    }
+    let gone = told.withdrawn_at.map(|at| format!(", not needed since {}", moment(at, now)));
+    format!("{}, {} ({why}){}", told.who, moment(told.at, now), gone.unwrap_or_default())
+}
+
+/// What an operator's own permissions consist of.
+pub(crate) fn rights(request: &Request) -> Option<String> {
+    let own = request.items.iter().filter(|item| !item.rights.is_empty());
+    let texts: Vec<_> =
+        own.map(|item| format!("{}: {}", item.permission, item.rights.join(", "))).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// The resources' tags, each once: `data=pii, env=prod`.
+pub(crate) fn tags(request: &Request) -> Option<String> {
+    let all = request.items.iter().flat_map(|item| &item.tags);
+    let texts: BTreeSet<_> = all
+        .map(|(key, value)| {
+            format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        })
+        .collect();
+    (!texts.is_empty()).then(|| texts.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// A request's state, with who decided and why it ended.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::types::WaitingFor;
+use super::approval::WaitingFor;
 
 /// Why, or why not.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
 //! The broker's public HTTP API as `ebb` uses it: one client, its answers, its errors.
 
+mod approval;
 mod client;
 mod error;
 mod explain;
 mod life;
 mod types;
 
+pub(crate) use approval::{Delegation, Told, WaitingFor};
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
 pub(crate) use explain::{
@@ -16,5 +18,5 @@ pub(crate) use life::UsePage;
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,
     GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource, Session,
-    SessionEnd, Verification, WaitingFor, Wanted, WhoAmI,
+    SessionEnd, Verification, Wanted, WhoAmI,
 };

@@ -5,6 +5,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::approval::{Claim, Told, WaitingFor};
+
 use super::life::{Extension, UseReview};
 
 /// One page of a list.
@@ -171,6 +173,10 @@ pub(crate) struct Request {
     #[serde(default)]
     pub(crate) waiting_for: Vec<WaitingFor>,
     #[serde(default)]
+    pub(crate) told: Vec<Told>,
+    #[serde(default)]
+    pub(crate) claims: Vec<Claim>,
+    #[serde(default)]
     pub(crate) grants: Vec<Grant>,
 }
 
@@ -183,6 +189,10 @@ pub(crate) struct Item {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) permission: String,
+    #[serde(default)]
+    pub(crate) rights: Vec<String>,
+    #[serde(default)]
+    pub(crate) tags: serde_json::Map<String, Value>,
 }
 
 /// One person's verdict.
@@ -194,20 +204,6 @@ pub(crate) struct Review {
     #[serde(default)]
     pub(crate) comment: Option<String>,
     pub(crate) at: Timestamp,
-}
-
-/// How far one group of approvers is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WaitingFor {
-    pub(crate) group: String,
-    /// `any` or `all`.
-    pub(crate) need: String,
-    #[serde(default)]
-    pub(crate) satisfied: bool,
-    #[serde(default)]
-    pub(crate) approved_by: Vec<String>,
-    #[serde(default)]
-    pub(crate) waiting_for: Vec<String>,
 }
 
 /// One resource, one permission, one person, one deadline.

@@ -6,6 +6,7 @@ mod aws_configure;
 mod completions;
 mod creds;
 mod db;
+mod delegate;
 mod explain;
 mod fleet;
 mod flows;
@@ -70,6 +71,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit> {
         Command::Inbox => review::inbox(context).await,
         Command::Approve(args) => review::approve(context, &args).await,
         Command::Deny(args) => review::deny(context, &args).await,
+        Command::Claim(named) => delegate::claim(context, &named.id).await,
+        Command::Delegate(args) => delegate::run(context, args).await,
         Command::Grants(args) => grants::run(context, args.command).await,
         Command::Release(args) => grants::release(context, args.grant.as_deref()).await,
         Command::Aws(Aws::Configure(args)) => aws_configure::run(context, &args).await,

@@ -96,6 +96,8 @@ pub(super) fn sheet(request: &Request) -> Sheet {
         .field("id", &request.id)
         .field("requester", &request.requester)
         .field("what", describe::what(request))
+        .maybe("consists of", describe::rights(request))
+        .maybe("tags", describe::tags(request))
         .field("flow", &request.flow)
         .field("for", &request.duration)
         .field("state", describe::request_state(request))
@@ -117,6 +119,23 @@ pub(super) fn sheet(request: &Request) -> Sheet {
     let waits = describe::waits_for(&request.waiting_for);
     if !waits.is_empty() {
         sheet = sheet.field("waits for", waits);
+    }
+    for group in request.waiting_for.iter().filter(|group| !group.satisfied) {
+        if let Some(at) = group.escalates_at {
+            let text = format!(
+                "{}: {} at {}",
+                group.group,
+                group.escalates_to.join(", "),
+                moment(at, now)
+            );
+            sheet = sheet.field("then asks", text);
+        }
+    }
+    for claim in request.claims.iter().filter(|claim| claim.looking) {
+        sheet = sheet.field("looking", format!("{} until {}", claim.by, moment(claim.until, now)));
+    }
+    for told in &request.told {
+        sheet = sheet.field("told", describe::told(told, now));
     }
     for review in &request.reviews {
         let comment = review.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();

@@ -90,6 +90,10 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
     let verifier = json!({"scram_verifier": ebbgate_tests::secrets::scram_verifier("unused")});
     let (mine, by_role) = (Only { may: Ana, not: Eve }, Only { may: Adam, not: Ana });
     let (approver, auditor) = (Only { may: Ben, not: Eve }, Only { may: Audrey, not: Ana });
+    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string();
+    let substitute = || json!({"to": "bea@example.com", "until": until});
+    let delegation = world.api(Ana)?.post("delegations", substitute()).await?.status(201)?;
+    let delegation = text(&delegation, "id")?;
     let (request, grant) = (&ask().await?, &have().await?);
     let comment = || json!({"comment": "because"});
     let other_agent = &retired_agent(world).await?;
@@ -111,6 +115,7 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read("/inventory", auditor),
         read("/requests", Known),
         read("/grants", Known),
+        read("/delegations", Known),
         read_one("/requests/{id}", mine, request),
         read_one("/grants/{id}", mine, grant),
         read("/agents", by_role),
@@ -121,6 +126,9 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         change("/requests", mine, "", wish.clone(), "request.created"),
         change("/requests/{id}/approve", approver, &ask().await?, json!({}), "request.approved"),
         change("/requests/{id}/deny", approver, &ask().await?, comment(), "request.denied"),
+        change("/requests/{id}/claim", approver, &ask().await?, json!({}), "request.claimed"),
+        change("/delegations", Known, "", substitute(), "delegation.created"),
+        change("/delegations/{id}/end", mine, delegation, json!({}), "delegation.ended"),
         change("/requests/{id}/cancel", mine, &ask().await?, json!({}), "request.cancelled"),
         change("/requests/{id}/activate", mine, waiting, json!({}), "request.activated"),
         change(

@@ -6,6 +6,7 @@
 
 mod activation;
 mod agent_protocol;
+mod approval;
 mod audit;
 mod break_glass;
 mod clocks;
