@@ -22,11 +22,13 @@ pub enum ResourceKind {
     Mysql,
     /// One S3 bucket.
     S3,
+    /// One EC2 instance. Flows may be about them; no connector gives access to them yet.
+    Ec2,
 }
 
 impl ResourceKind {
     /// All kinds, for messages and completions.
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::S3];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Mysql, Self::S3, Self::Ec2];
 
     /// The kind as settings and flows write it.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +36,7 @@ impl ResourceKind {
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
             Self::S3 => "s3",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -42,6 +45,7 @@ impl ResourceKind {
         match self {
             Self::Postgres | Self::Mysql => &["select", "full", "ddl", "admin"],
             Self::S3 => &["read-only", "read-write"],
+            Self::Ec2 => &["ssm-session"],
         }
     }
 
@@ -95,6 +99,14 @@ impl Inventory {
     /// The resource of that id.
     pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
         self.resources.get(id)
+    }
+
+    /// The resources whose ids come after this one, in the order of their ids; all where it is none.
+    pub fn after(&self, id: Option<&ResourceId>) -> impl Iterator<Item = &Resource> {
+        use std::ops::Bound::{Excluded, Unbounded};
+
+        let from = id.map_or(Unbounded, Excluded);
+        self.resources.range::<ResourceId, _>((from, Unbounded)).map(|(_, resource)| resource)
     }
 
     /// All resources in the order of their ids.

@@ -12,6 +12,7 @@ pub mod clock_offset;
 pub mod condition;
 pub mod delegation;
 pub mod duration;
+pub mod explain;
 pub mod flow;
 pub mod grant;
 pub mod ids;

@@ -43,7 +43,13 @@ pub enum Subject {
     User(PrincipalId),
     /// Everybody in a group, as of now.
     Group(GroupName),
+    /// Everybody who is known. Only a flow's requesters may say so: a text is never read as this
+    /// without being asked, so that nobody makes everybody an approver or an administrator.
+    Everyone,
 }
+
+/// How everybody is written.
+pub const EVERYONE: &str = "everyone";
 
 /// Why a text names no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +78,7 @@ impl TryFrom<String> for Subject {
     type Error = InvalidSubject;
 
     fn try_from(text: String) -> Result<Self, InvalidSubject> {
-        text.parse()
+        if text == EVERYONE { Ok(Self::Everyone) } else { text.parse() }
     }
 }
 
@@ -81,6 +87,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Group(name) => write!(f, "group:{name}"),
+            Self::Everyone => f.write_str(EVERYONE),
         }
     }
 }
@@ -135,16 +142,21 @@ impl Directory {
         self.active(id).is_some_and(|principal| match subject {
             Subject::User(user) => user == id,
             Subject::Group(group) => principal.groups.contains(group),
+            Subject::Everyone => true,
         })
     }
 
     /// Every active principal that `subject` means.
     pub fn members(&self, subject: &Subject) -> impl Iterator<Item = PrincipalId> {
-        let (user, group) = match subject {
-            Subject::User(user) => (self.active(user).map(|user| user.id.clone()), None),
-            Subject::Group(group) => (None, self.groups.get(group)),
+        let (user, group, everyone) = match subject {
+            Subject::User(user) => (self.active(user).map(|user| user.id.clone()), None, None),
+            Subject::Group(group) => (None, self.groups.get(group), None),
+            Subject::Everyone => (None, None, Some(self.principals.values())),
         };
-        user.into_iter().chain(group.into_iter().flatten().cloned())
+        let everyone = everyone.into_iter().flatten().filter(|person| !person.disabled);
+        user.into_iter()
+            .chain(group.into_iter().flatten().cloned())
+            .chain(everyone.map(|person| person.id.clone()))
     }
 
     /// Every active principal that one of `subjects` means.
@@ -173,6 +185,7 @@ pub(crate) mod tests {
         let directory = Directory::new([person("ana", &["dba"]), ben]);
         let dba = Subject::Group("dba".parse().unwrap());
         assert_eq!(directory.resolve([&dba]).len(), 1);
+        assert_eq!(directory.resolve([&Subject::Everyone]).len(), 1);
         assert!(directory.active(&"ben@example.com".parse().unwrap()).is_none());
     }
 
@@ -183,5 +196,12 @@ pub(crate) mod tests {
         }
         assert!("data".parse::<Subject>().unwrap_err().to_string().contains("user:NAME"));
         assert!("group:Data".parse::<Subject>().is_err());
+    }
+
+    #[test]
+    fn everyone_is_read_only_where_it_is_asked_for() {
+        assert!("everyone".parse::<Subject>().is_err());
+        let json = serde_json::to_string(&Subject::Everyone).unwrap();
+        assert_eq!(serde_json::from_str::<Subject>(&json).unwrap(), Subject::Everyone);
     }
 }

@@ -18,7 +18,8 @@ pub(crate) fn break_glass(
     let review_within: Option<AccessDuration> = map.required("review_within");
     let notify = map.parsed_list("notify");
     if notify.is_empty() {
-        let none = "nobody is told of an emergency: name some under 'notify', such as group:security";
+        let none =
+            "nobody is told of an emergency: name some under 'notify', such as group:security";
         map.mistakes.add(place, none);
     }
     if let (Some(within), Some(rule)) = (review_within, duration)

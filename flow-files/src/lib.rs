@@ -4,12 +4,18 @@
 //! them out on a person's machine without a broker.
 
 mod approval;
+pub mod cases;
+pub mod diff;
+pub mod document;
 mod duration;
 mod emergency;
 mod flow;
 mod justification;
 mod permission;
+mod resource;
+pub mod schema;
 mod scope;
+mod tags;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -18,7 +24,12 @@ use ebbgate_domain::{
     inventory::ResourceKind,
     names::{IntegrationName, PermissionName, ScopeName},
 };
-use ebbgate_settings::{Mistake, Mistakes, Node, Place, documents};
+use ebbgate_settings::{Mistake, Mistakes, Node, Place, documents, nearest, suggestion};
+
+pub use resource::{kind, resource};
+
+/// How the names of files end that hold cases instead of flows.
+pub const TEST_ENDING: &str = ".test.yaml";
 
 /// What a flow refers to, with the place where it does, to be checked when all files are read.
 #[derive(Debug, Default)]
@@ -27,18 +38,41 @@ struct References {
     permissions: Vec<(PermissionName, Place)>,
 }
 
+/// What is known beside the files themselves.
+struct Known<'a> {
+    /// The integrations of the broker's settings; none where only the files are at hand.
+    integrations: Option<&'a BTreeSet<IntegrationName>>,
+}
+
+impl Known<'_> {
+    /// An integration by its name; a mistake where the settings have none of that name.
+    fn integration(&self, node: &Node, mistakes: &mut Mistakes) -> Option<IntegrationName> {
+        let name: IntegrationName = node.parse(mistakes)?;
+        if let Some(known) = self.integrations
+            && !known.contains(&name)
+        {
+            let hint = suggestion(name.as_str(), known.iter().map(IntegrationName::as_str));
+            mistakes
+                .add(node.place, format!("there is no integration '{name}' in the settings{hint}"));
+        }
+        Some(name)
+    }
+}
+
 /// Reads all files' texts together, because the order of files means nothing and each may refer to
-/// any other. Mistakes are added to `found`; what was read beside them is given back.
+/// any other. Mistakes and warnings are added to `found`; what was read beside them is given back.
+/// Whether integrations exist is checked where they are given.
 pub fn read(
     files: &[(PathBuf, String)],
-    integrations: &BTreeSet<IntegrationName>,
+    integrations: Option<&BTreeSet<IntegrationName>>,
     found: &mut Vec<Mistake>,
 ) -> Policies {
+    let known = Known { integrations };
     let mut policies = Policies::default();
     let mut open = Vec::new();
     for (file, text) in files {
         let mut mistakes = Mistakes::of(file);
-        let references = read_file(text, integrations, &mut policies, &mut mistakes);
+        let references = read_file(text, &known, &mut policies, &mut mistakes);
         open.push((references, mistakes));
     }
     for (references, mut mistakes) in open {
@@ -51,7 +85,7 @@ pub fn read(
 /// Reads one file's documents into `policies`.
 fn read_file(
     text: &str,
-    integrations: &BTreeSet<IntegrationName>,
+    known: &Known<'_>,
     policies: &mut Policies,
     mistakes: &mut Mistakes,
 ) -> References {
@@ -64,7 +98,7 @@ fn read_file(
         let Some(kind) = map.need("kind") else { continue };
         match kind.parse::<String>(map.mistakes).as_deref() {
             Some("Scope") => {
-                if let Some(scope) = scope::read(&mut map, integrations) {
+                if let Some(scope) = scope::read(&mut map, known) {
                     let name = scope.name.clone();
                     if policies.scopes.insert(name.clone(), scope).is_some() {
                         map.mistakes.add(place, format!("the scope '{name}' is defined twice"));
@@ -83,7 +117,7 @@ fn read_file(
                 map.finish();
             }
             Some("AccessFlow") => {
-                if let Some(flow) = flow::read(&mut map, &mut references) {
+                if let Some(flow) = flow::read(&mut map, known, &mut references) {
                     let name = flow.name.clone();
                     if policies.flows.insert(name.clone(), flow).is_some() {
                         map.mistakes.add(place, format!("the flow '{name}' is defined twice"));
@@ -107,37 +141,34 @@ fn read_file(
 fn check(references: &References, policies: &Policies, mistakes: &mut Mistakes) {
     for (scope, place) in &references.scopes {
         if !policies.scopes.contains_key(scope) {
-            mistakes.add(*place, format!("there is no scope '{scope}'"));
+            let hint = suggestion(scope.as_str(), policies.scopes.keys().map(ScopeName::as_str));
+            mistakes.add(*place, format!("there is no scope '{scope}'{hint}"));
         }
     }
     for (permission, place) in &references.permissions {
         if !policies.permissions.contains_key(permission) {
-            let known: Vec<_> = ResourceKind::ALL
-                .iter()
-                .map(|kind| format!("{kind}: {}", kind.permissions().join(", ")))
-                .collect();
-            let known = known.join("; ");
-            mistakes.add(
-                *place,
-                format!(
-                    "unknown permission '{permission}': built in are {known}; \
-                     others need a `kind: Permission`"
-                ),
-            );
+            mistakes.add(*place, unknown_permission(permission, policies));
         }
     }
 }
 
-/// A resource kind by its name.
-pub fn kind(node: &Node, mistakes: &mut Mistakes) -> Option<ResourceKind> {
-    let text: String = node.parse(mistakes)?;
-    let kind = ResourceKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-    if kind.is_none() {
-        let known = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
-        mistakes.add(node.place, format!("unknown type '{text}': known are {known}"));
+fn unknown_permission(permission: &PermissionName, policies: &Policies) -> String {
+    let built_in = ResourceKind::ALL.iter().flat_map(|kind| kind.permissions().iter().copied());
+    let own = policies.permissions.keys().map(PermissionName::as_str);
+    if let Some(near) = nearest(permission.as_str(), built_in.chain(own)) {
+        return format!("unknown permission '{permission}': did you mean '{near}'?");
     }
-    kind
+    let known: Vec<_> = ResourceKind::ALL
+        .iter()
+        .map(|kind| format!("{kind}: {}", kind.permissions().join(", ")))
+        .collect();
+    format!(
+        "unknown permission '{permission}': built in are {}; others need a `kind: Permission`",
+        known.join("; ")
+    )
 }
 
 #[cfg(test)]
 mod tests_of_time;
+#[cfg(test)]
+mod tests;

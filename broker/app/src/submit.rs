@@ -184,7 +184,7 @@ fn check<'a>(
 }
 
 /// A resource by its id, or by its bare name where only one bears it.
-fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> {
+pub(crate) fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> {
     let by_id = text.parse().ok().and_then(|id| snapshot.inventory.get(&id));
     if let Some(resource) = by_id {
         return Ok(resource);

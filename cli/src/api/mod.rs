@@ -2,11 +2,16 @@
 
 mod client;
 mod error;
+mod explain;
 mod life;
 mod types;
 
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
+pub(crate) use explain::{
+    Explanation, Finding, FlowExplanation, FlowFile, FlowsInForce, KnownResource, Reach, ReachList,
+    Way,
+};
 pub(crate) use life::UsePage;
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, Drift, EndReason, Grant,

@@ -32,7 +32,10 @@ mod tests {
         let at = "2026-11-25T08:00:00+01:00".parse::<Start>().unwrap();
         assert_eq!(at.0.to_string(), "2026-11-25T07:00:00Z");
         let local = "2026-11-25T08:00".parse::<Start>().unwrap().0;
-        assert_eq!(local.to_zoned(TimeZone::system()).datetime().to_string(), "2026-11-25T08:00:00");
+        assert_eq!(
+            local.to_zoned(TimeZone::system()).datetime().to_string(),
+            "2026-11-25T08:00:00"
+        );
         for bad in ["", "tomorrow", "8:00", "2026-13-01T08:00"] {
             assert!(bad.parse::<Start>().is_err(), "{bad}");
         }

@@ -48,11 +48,16 @@ pub(super) async fn extend(context: &Context, args: &args::Extend) -> Result<Exi
 pub(super) async fn break_glass(context: &Context, args: args::BreakGlass) -> Result<Exit> {
     let client = context.client()?;
     let resources = match args.resources {
-        named if named.is_empty() => offered(&client, &args.flow, args.permission.as_deref()).await?,
+        named if named.is_empty() => {
+            offered(&client, &args.flow, args.permission.as_deref()).await?
+        }
         named => named.into_iter().map(|id| (id, args.permission.clone())).collect(),
     };
     let wish = NewRequest {
-        resources: resources.into_iter().map(|(id, permission)| Wanted { id, permission }).collect(),
+        resources: resources
+            .into_iter()
+            .map(|(id, permission)| Wanted { id, permission })
+            .collect(),
         flow: Some(args.flow),
         duration: args.duration.map(|duration| duration.to_string()),
         reason: Some(args.reason),

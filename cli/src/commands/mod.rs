@@ -6,7 +6,9 @@ mod aws_configure;
 mod completions;
 mod creds;
 mod db;
+mod explain;
 mod fleet;
+mod flows;
 mod grants;
 mod life;
 mod login;
@@ -59,6 +61,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit> {
         Command::Logout => login::logout(context),
         Command::Whoami => login::whoami(context).await,
         Command::Resources(args) => resources::run(context, &args).await,
+        Command::Explain(args) => explain::run(context, &args).await,
         Command::Request(args) => request::run(context, args).await,
         Command::Requests(args) => requests::run(context, args.command).await,
         Command::Activate(args) => life::activate(context, &args).await,

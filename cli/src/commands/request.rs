@@ -240,9 +240,10 @@ fn verdict(request: &Request) -> Result<Exit> {
             stop(Exit::DENIED, format!("{id} was denied{}", by.unwrap_or_default()))
         }
         RequestState::Cancelled => stop(Exit::ERROR, format!("{id} was cancelled")),
-        RequestState::Lapsed => {
-            stop(Exit::EXPIRED, format!("{id} has lapsed: nobody decided, or activated it, in time"))
-        }
+        RequestState::Lapsed => stop(
+            Exit::EXPIRED,
+            format!("{id} has lapsed: nobody decided, or activated it, in time"),
+        ),
         _ => {
             let failed = request.grants.iter().find(|grant| grant.state == GrantState::Failed);
             if let Some(grant) = failed {

@@ -107,7 +107,8 @@ pub(super) fn sheet(request: &Request) -> Sheet {
         .maybe("begins", describe::begins(request, now));
     for more in &request.extensions {
         let reason = more.reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-        let text = format!("{} more, {}, {}{reason}", more.by, more.state, moment(more.asked_at, now));
+        let text =
+            format!("{} more, {}, {}{reason}", more.by, more.state, moment(more.asked_at, now));
         sheet = sheet.field("more time", text);
     }
     if request.break_glass.is_some() {

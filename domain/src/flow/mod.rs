@@ -3,15 +3,19 @@
 
 mod approval;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use aws_lc_rs::digest;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     condition::Asked,
     inventory::{Resource, ResourceKind},
-    names::{FlowName, PermissionName, PrincipalId, ScheduleName, ScopeName},
+    names::{
+        FlowName, IntegrationName, InvalidName, PermissionName, PrincipalId, ScheduleName,
+        ScopeName,
+    },
     principal::{Directory, Subject},
     right::Right,
     schedule::Schedule,
@@ -32,6 +36,9 @@ pub struct AccessFlow {
     pub name: FlowName,
     /// Who may ask.
     pub requesters: Vec<Subject>,
+    /// Who may not ask, though a requester.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Subject>,
     /// What they may ask for.
     pub access: Vec<Access>,
     /// Who must approve where a condition holds; the first rule that fits decides.
@@ -55,15 +62,57 @@ pub struct AccessFlow {
     /// Whom to tell of its requests, beside those who take part in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Recipient>,
+    /// Who looked last whether it is still right, where that is noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<Reviewed>,
+}
+
+/// That somebody has looked whether a flow is still right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// Who.
+    pub by: PrincipalId,
+    /// On which day.
+    pub on: Date,
 }
 
 /// Permissions on the resources of one scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The scope's name.
-    pub scope: ScopeName,
+    /// On which resources.
+    pub scope: ScopeRef,
     /// The permissions that may be asked for on its resources.
     pub permissions: Vec<PermissionName>,
+}
+
+/// Which resources a flow leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ScopeRef {
+    /// Those of a scope.
+    Named(ScopeName),
+    /// All of an integration, those to come too.
+    Everything {
+        /// The integration.
+        everything: IntegrationName,
+    },
+}
+
+impl FromStr for ScopeRef {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        text.parse().map(Self::Named)
+    }
+}
+
+impl fmt::Display for ScopeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => name.fmt(f),
+            Self::Everything { everything } => write!(f, "everything in {everything}"),
+        }
+    }
 }
 
 impl AccessFlow {
@@ -78,6 +127,7 @@ impl AccessFlow {
         Self {
             name,
             requesters,
+            except: Vec::new(),
             access,
             rules: Vec::new(),
             approval,
@@ -87,6 +137,7 @@ impl AccessFlow {
             break_glass: None,
             on_change: OnChange::default(),
             notify: Vec::new(),
+            reviewed: None,
         }
     }
 
@@ -107,7 +158,10 @@ impl AccessFlow {
 
     /// Whether `principal` may ask through this flow now.
     pub fn admits(&self, principal: &PrincipalId, directory: &Directory) -> bool {
-        self.requesters.iter().any(|subject| directory.matches(subject, principal))
+        let among = |subjects: &[Subject]| {
+            subjects.iter().any(|subject| directory.matches(subject, principal))
+        };
+        among(&self.requesters) && !among(&self.except)
     }
 }
 
@@ -141,7 +195,7 @@ impl Policies {
     pub fn permissions(&self, flow: &AccessFlow, resource: &Resource) -> Vec<PermissionName> {
         let mut offered = Vec::new();
         for access in &flow.access {
-            if !self.scopes.get(&access.scope).is_some_and(|scope| scope.contains(resource)) {
+            if !self.contains(&access.scope, resource) {
                 continue;
             }
             for permission in &access.permissions {
@@ -153,7 +207,18 @@ impl Policies {
         offered
     }
 
-    fn exists(&self, permission: &PermissionName, kind: ResourceKind) -> bool {
+    /// Whether `resource` is among those that `scope` means now.
+    pub fn contains(&self, scope: &ScopeRef, resource: &Resource) -> bool {
+        match scope {
+            ScopeRef::Named(name) => {
+                self.scopes.get(name).is_some_and(|scope| scope.contains(resource))
+            }
+            ScopeRef::Everything { everything } => *everything == resource.integration,
+        }
+    }
+
+    /// Whether a permission is known for resources of that kind.
+    pub fn exists(&self, permission: &PermissionName, kind: ResourceKind) -> bool {
         kind.offers(permission)
             || self.permissions.get(permission).is_some_and(|own| own.kind == kind)
     }
@@ -161,5 +226,21 @@ impl Policies {
     /// What a permission consists of now; nothing for one that the connectors know by name.
     pub fn rights(&self, permission: &PermissionName) -> Vec<Right> {
         self.permissions.get(permission).map_or_else(Vec::new, |own| own.rights.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_or_everything_is_read_as_it_is_written() {
+        for (json, text) in
+            [(r#""shop""#, "shop"), (r#"{"everything":"prod"}"#, "everything in prod")]
+        {
+            let scope: ScopeRef = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&scope).unwrap(), json);
+            assert_eq!(scope.to_string(), text);
+        }
     }
 }

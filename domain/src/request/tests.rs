@@ -17,7 +17,7 @@ use crate::{
     inventory::ResourceKind,
     principal::{Directory, Principal, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -75,13 +75,12 @@ fn flow() -> AccessFlow {
 }
 
 fn policies() -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: Some("shop*".to_owned()),
-        tags: BTreeMap::new(),
+    let selector = Selector {
+        integrations: vec!["orders".parse().unwrap()],
+        patterns: vec!["shop*".to_owned()],
+        ..Selector::default()
     };
+    let scope = Scope::new("shop".parse().unwrap(), selector);
     Policies {
         scopes: BTreeMap::from([(scope.name.clone(), scope)]),
         permissions: BTreeMap::from([(support().name, support())]),

@@ -20,7 +20,7 @@ use crate::{
     people::People,
     principal::{Directory, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -79,13 +79,8 @@ fn emergency() -> AccessFlow {
 }
 
 pub(super) fn policies(flow: &AccessFlow) -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Policies {
         scopes: [(scope.name.clone(), scope)].into(),
         flows: [(flow.name.clone(), flow.clone())].into(),

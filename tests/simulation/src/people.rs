@@ -25,7 +25,7 @@ use ebbgate_domain::{
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, PrincipalId},
     principal::{Directory, Principal},
-    scope::Scope,
+    scope::{Scope, Selector},
     scram::ScramVerifier,
     verifier::Verifier,
 };
@@ -122,12 +122,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = |integration: &str| Scope {
-        name: parsed(integration),
-        integration: parsed(integration),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
+    let scope = |integration: &str| {
+        Scope::new(parsed(integration), Selector::integration(parsed(integration)))
     };
     let flows = [
         flow("auto", ApprovalPolicy::Automatic),

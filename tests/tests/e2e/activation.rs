@@ -70,7 +70,10 @@ async fn a_start_that_was_asked_for_is_kept_although_the_broker_was_down() -> Re
         "starts_at": start.to_string(),
     });
     let request = world.api(Ana)?.post("requests", wish).await?.status(201)?;
-    assert_eq!((&request["state"], &request["awaits_activation"]), (&json!("approved"), &json!(true)));
+    assert_eq!(
+        (&request["state"], &request["awaits_activation"]),
+        (&json!("approved"), &json!(true))
+    );
     world.broker.stop().await?;
     world.broker.start().await?;
     let grant = grant_id(&request)?;
@@ -93,9 +96,8 @@ async fn a_start_that_was_asked_for_is_kept_although_the_broker_was_down() -> Re
 async fn a_start_makes_sense_or_is_refused_and_what_waits_can_be_withdrawn() -> Result<()> {
     let world = world().await?;
     let ana = world.api(Ana)?;
-    let wish = |start: &str| {
-        json!({"flow": "shop-auto", "resources": [{"id": SHOP}], "starts_at": start})
-    };
+    let wish =
+        |start: &str| json!({"flow": "shop-auto", "resources": [{"id": SHOP}], "starts_at": start});
     ana.post("requests", wish("2001-01-01T00:00:00Z")).await?.refused(422, "start_not_possible")?;
     ana.post("requests", wish("tomorrow")).await?.refused(422, "invalid_request")?;
     let later = now() + jiff::SignedDuration::from_hours(5);

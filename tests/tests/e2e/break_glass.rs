@@ -25,7 +25,10 @@ async fn one_step_gives_access_and_a_review_frees_the_next_one() -> Result<()> {
     let used = ["break-glass", FLOW, "--reason", "the shop is down", "--wait", "--output", "json"];
     let said = ana.run(&used).await?;
     let request: Value = serde_json::from_str(&said.clone().success()?)?;
-    assert!(said.stderr.contains("adam@example.com") && said.stderr.contains("carla@example.com"), "{said:?}");
+    assert!(
+        said.stderr.contains("adam@example.com") && said.stderr.contains("carla@example.com"),
+        "{said:?}"
+    );
     assert!(said.stderr.contains("ebb reviews write"), "{said:?}");
     let (id, grant) = (text(&request, "id")?, grant_id(&request)?);
     world.grant_in_state(grant, "revoked").await?;
@@ -35,7 +38,8 @@ async fn one_step_gives_access_and_a_review_frees_the_next_one() -> Result<()> {
     let owed = ana.run(&["reviews"]).await?.success()?;
     assert!(owed.contains(id), "{owed}");
     let refused = within(Duration::from_secs(30), "the review being overdue", async || {
-        let refused = ana.run(&["break-glass", FLOW, SHOP, "--reason", "again", "--no-wait"]).await?;
+        let refused =
+            ana.run(&["break-glass", FLOW, SHOP, "--reason", "again", "--no-wait"]).await?;
         ensure!(refused.code == Some(3), "{refused:?}");
         Ok(refused)
     })

@@ -32,7 +32,7 @@ struct Operation {
     /// As in the OpenAPI document, without `/api/v1`.
     path: &'static str,
     may: May,
-    /// What stands in place of `{…}`.
+    /// What stands in place of `{…}`, or follows a path without.
     id: String,
     /// What is sent.
     body: Option<Value>,
@@ -105,6 +105,10 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read("/openapi.json", Anybody),
         read("/whoami", Known),
         read("/resources", Known),
+        read_one("/explain", Known, &format!("?resource={SHOP}")),
+        read_one("/explain/reach", auditor, &format!("?resource={SHOP}")),
+        read("/flows", auditor),
+        read("/inventory", auditor),
         read("/requests", Known),
         read("/grants", Known),
         read_one("/requests/{id}", mine, request),
@@ -156,7 +160,7 @@ impl Operation {
                 let after = rest.split_once('}').map_or("", |(_, after)| after);
                 format!("{before}{}{after}", self.id)
             }
-            None => self.path.to_owned(),
+            None => format!("{}{}", self.path, self.id),
         };
         match self.path {
             "/healthz" | "/readyz" | "/metrics" => path,

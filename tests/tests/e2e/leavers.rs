@@ -25,7 +25,9 @@ fn edit(world: &World, file: &str, old: &str, new: &str) -> Result<()> {
 
 fn lose(world: &World, what: &str) -> Result<()> {
     match what {
-        "the group" => edit(world, "users.yaml", "name: Ana, groups: [data]", "name: Ana, groups: [sales]"),
+        "the group" => {
+            edit(world, "users.yaml", "name: Ana, groups: [data]", "name: Ana, groups: [sales]")
+        }
         _ => edit(world, "flows/shop.yaml", "name: shop-auto\n", "name: shop-other\n"),
     }
 }
@@ -34,7 +36,10 @@ fn lose(world: &World, what: &str) -> Result<()> {
 #[case::lost_group("the group", "not-a-requester")]
 #[case::removed_flow("the flow", "flow-removed")]
 #[tokio::test]
-async fn live_access_and_pending_wishes_end(#[case] what: &str, #[case] reason: &str) -> Result<()> {
+async fn live_access_and_pending_wishes_end(
+    #[case] what: &str,
+    #[case] reason: &str,
+) -> Result<()> {
     let world = World::builder().flow("life.yaml", LIFE_FLOWS).start().await?;
     let ana = world.api(Ana)?;
     let live = world.active(Ana, "shop-auto", SHOP, "10m").await?;

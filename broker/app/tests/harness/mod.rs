@@ -33,7 +33,7 @@ use ebbgate_domain::{
     placing::{Candidate, Runner},
     principal::{Directory, Principal},
     request::AccessRequest,
-    scope::Scope,
+    scope::{Scope, Selector},
     session::LiveSession,
 };
 use parking_lot::Mutex;
@@ -204,13 +204,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Snapshot {
         directory: Directory::new([
             person("ana", "data"),

@@ -73,10 +73,7 @@ pub(crate) async fn audit(
     let limit = page_size(filter.limit)?;
     let after = filter.after.or(filter.cursor).unwrap_or(0);
     let records = api.broker.audit(&caller, after, limit).await?;
-    let items = records
-        .into_iter()
-        .map(RecordBody::new)
-        .collect();
+    let items = records.into_iter().map(RecordBody::new).collect();
     Ok(Json(Page::new(items, limit, |record: &RecordBody| record.seq.to_string())))
 }
 

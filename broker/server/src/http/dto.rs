@@ -223,7 +223,7 @@ fn word(value: &impl Serialize) -> Option<String> {
 }
 
 impl GroupBody {
-    fn new(tally: &GroupTally) -> Self {
+    pub(crate) fn new(tally: &GroupTally) -> Self {
         let names = |ids: &[ebbgate_domain::names::PrincipalId]| {
             ids.iter().map(ToString::to_string).collect()
         };

@@ -5,7 +5,9 @@ mod admin;
 mod agents;
 mod dto;
 mod endpoints;
+mod explain;
 mod extract;
+mod flows;
 mod grants;
 mod life;
 mod openapi;
@@ -58,6 +60,10 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/ca.pem", get(system::authority))
         .route("/api/v1/whoami", get(system::whoami))
         .route("/api/v1/resources", get(requests::resources))
+        .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/explain/reach", get(explain::reach))
+        .route("/api/v1/flows", get(flows::flows))
+        .route("/api/v1/inventory", get(flows::inventory))
         .route("/api/v1/requests", get(requests::list).post(requests::submit))
         .route("/api/v1/requests/{id}", get(requests::show))
         .route("/api/v1/requests/{id}/approve", post(requests::approve))

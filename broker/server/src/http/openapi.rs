@@ -5,7 +5,9 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, grants, life, requests, reviews, sessions, system};
+use super::{
+    admin, agents, endpoints, explain, flows, grants, life, requests, reviews, sessions, system,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +24,10 @@ use super::{admin, agents, endpoints, grants, life, requests, reviews, sessions,
         system::whoami,
         show,
         requests::resources,
+        explain::explain,
+        explain::reach,
+        flows::flows,
+        flows::inventory,
         requests::submit,
         requests::list,
         requests::show,

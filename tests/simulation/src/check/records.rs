@@ -90,7 +90,10 @@ fn could_be(approver: &Approver, person: &PrincipalId) -> bool {
             crate::people::members(group.as_str()).contains(person)
         }
         // No flow of the simulation asks others.
-        Approver::Manager | Approver::Owner | Approver::OnCall(_) => false,
+        Approver::Subject(Subject::Everyone)
+        | Approver::Manager
+        | Approver::Owner
+        | Approver::OnCall(_) => false,
     }
 }
 
