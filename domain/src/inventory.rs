@@ -80,7 +80,9 @@ impl Resource {
     /// Who owns it, as its tag `owner` says: an e-mail address, `user:…` or `group:…`.
     pub fn owner(&self) -> Option<Subject> {
         let owner = self.tags.get(OWNER_TAG)?;
-        owner.parse().or_else(|_| owner.parse().map(Subject::User)).ok()
+        let owner = owner.parse().or_else(|_| owner.parse().map(Subject::User)).ok();
+        // A tag must not make everybody an approver.
+        owner.filter(|owner| *owner != Subject::Everyone)
     }
 }
 

@@ -56,6 +56,22 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// A moment as people write it: with its offset (`2026-12-24T09:00:00Z`), or as clocks in this
+    /// zone show it (`2026-12-24 09:00`).
+    ///
+    /// # Errors
+    /// Neither of them.
+    pub fn read(&self, text: &str) -> Result<Timestamp, InvalidHours> {
+        text.parse()
+            .or_else(|_| text.parse::<civil::DateTime>().map(|local| self.moment(local)))
+            .map_err(|_| {
+                let rule = "write it like 2026-12-24 09:00 or 2026-12-24T09:00:00Z";
+                InvalidHours::new(text, "moment", rule)
+            })
+    }
+}
+
 impl FromStr for Zone {
     type Err = InvalidHours;
 

@@ -29,7 +29,8 @@ pub(crate) fn read(
         .into_iter()
         .filter_map(|node| access(node, map.mistakes, known, references))
         .collect();
-    let approval = map.need("approval").and_then(|node| approval::read(node, map.mistakes));
+    let approval =
+        map.need("approval").and_then(|node| approval::read(node, map.mistakes, references));
     let offered: Vec<_> = access.iter().flat_map(|access| &access.permissions).collect();
     let duration =
         map.need("duration").and_then(|node| duration::read(node, &offered, map.mistakes));
@@ -50,8 +51,10 @@ pub(crate) fn read(
     };
     let notify = map.parsed_list("notify");
     let reviewed = map.take("reviewed").and_then(|node| reviewed(node, map.mistakes));
-    let flow = AccessFlow::new(name?, requesters, access, approval?, duration?);
+    let approval = approval?;
+    let flow = AccessFlow::new(name?, requesters, access, approval.policy, duration?);
     Some(AccessFlow {
+        rules: approval.rules,
         except,
         activation: activation?,
         justification: justification?,
@@ -157,7 +160,7 @@ fn scope(
     Some(ScopeRef::Named(name))
 }
 
-fn permission(
+pub(crate) fn permission(
     node: &Node,
     mistakes: &mut Mistakes,
     references: &mut References,

@@ -1,10 +1,11 @@
-//! Flow files: `kind: Scope | Permission | AccessFlow`, one or more documents a file.
+//! Flow files: `kind: Scope | Permission | Schedule | AccessFlow`, one or more documents a file.
 //!
 //! One reader for all who read them: the broker, which decides by them, and `ebb`, which tries
 //! them out on a person's machine without a broker.
 
 mod approval;
 pub mod cases;
+mod condition;
 pub mod diff;
 pub mod document;
 mod duration;
@@ -13,6 +14,7 @@ mod flow;
 mod justification;
 mod permission;
 mod resource;
+mod schedule;
 pub mod schema;
 mod scope;
 mod tags;
@@ -22,7 +24,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use ebbgate_domain::{
     flow::Policies,
     inventory::ResourceKind,
-    names::{IntegrationName, PermissionName, ScopeName},
+    names::{IntegrationName, PermissionName, ScheduleName, ScopeName},
 };
 use ebbgate_settings::{Mistake, Mistakes, Node, Place, documents, nearest, suggestion};
 
@@ -36,6 +38,7 @@ pub const TEST_ENDING: &str = ".test.yaml";
 struct References {
     scopes: Vec<(ScopeName, Place)>,
     permissions: Vec<(PermissionName, Place)>,
+    schedules: Vec<(ScheduleName, Place)>,
 }
 
 /// What is known beside the files themselves.
@@ -116,6 +119,15 @@ fn read_file(
                 }
                 map.finish();
             }
+            Some("Schedule") => {
+                if let Some(schedule) = schedule::read(&mut map) {
+                    let name = schedule.name.clone();
+                    if policies.schedules.insert(name.clone(), schedule).is_some() {
+                        map.mistakes.add(place, format!("the schedule '{name}' is defined twice"));
+                    }
+                }
+                map.finish();
+            }
             Some("AccessFlow") => {
                 if let Some(flow) = flow::read(&mut map, known, &mut references) {
                     let name = flow.name.clone();
@@ -126,8 +138,9 @@ fn read_file(
                 map.finish();
             }
             Some(other) => {
-                let known =
-                    format!("unknown kind '{other}': known are Scope, Permission and AccessFlow");
+                let known = format!(
+                    "unknown kind '{other}': known are Scope, Permission, Schedule and AccessFlow"
+                );
                 map.mistakes.add(kind.place, known);
             }
             None => {}
@@ -143,6 +156,13 @@ fn check(references: &References, policies: &Policies, mistakes: &mut Mistakes) 
         if !policies.scopes.contains_key(scope) {
             let hint = suggestion(scope.as_str(), policies.scopes.keys().map(ScopeName::as_str));
             mistakes.add(*place, format!("there is no scope '{scope}'{hint}"));
+        }
+    }
+    for (schedule, place) in &references.schedules {
+        if !policies.schedules.contains_key(schedule) {
+            let known = policies.schedules.keys().map(ScheduleName::as_str);
+            let hint = suggestion(schedule.as_str(), known);
+            mistakes.add(*place, format!("there is no schedule '{schedule}'{hint}"));
         }
     }
     for (permission, place) in &references.permissions {
@@ -170,5 +190,7 @@ fn unknown_permission(permission: &PermissionName, policies: &Policies) -> Strin
 
 #[cfg(test)]
 mod tests_of_time;
+#[cfg(test)]
+mod approval_tests;
 #[cfg(test)]
 mod tests;

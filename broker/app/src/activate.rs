@@ -15,9 +15,8 @@ impl Broker {
         id: RequestId,
         key: Option<&ClientKey>,
     ) -> Result<AccessRequest, AppError> {
-        let snapshot = self.snapshot();
-        self.change_request(caller, id, "activate", key, |request, now| {
-            request.activate(&caller.id, &snapshot.people(&[], now))
+        self.change_request(caller, id, "activate", key, |request, people| {
+            request.activate(&caller.id, people)
         })
         .await
     }
@@ -37,9 +36,8 @@ impl Broker {
         if reason.is_some_and(|reason| reason.chars().count() > LONGEST_TEXT) {
             return Err(AppError::invalid("reason", format!("at most {LONGEST_TEXT} characters")));
         }
-        let snapshot = self.snapshot();
-        self.change_request(caller, id, "extend", key, |request, now| {
-            request.extend(&caller.id, by, reason, &snapshot.people(&[], now))
+        self.change_request(caller, id, "extend", key, |request, people| {
+            request.extend(&caller.id, by, reason, people)
         })
         .await
     }

@@ -61,7 +61,9 @@ impl Broker {
             duration: asked.duration,
             overdue_review: self.overdue_review(&user).await?,
         };
-        let people = snapshot.people(&[], self.now());
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let explanation = explain::explain(question, &snapshot.policies, &people);
         let query = RequestQuery {
             requester: Some(user.clone()),
@@ -86,7 +88,7 @@ impl Broker {
     ///
     /// # Errors
     /// The caller may not read everything; no such resource.
-    pub fn reach(
+    pub async fn reach(
         &self,
         caller: &Caller,
         resource: &str,
@@ -98,7 +100,9 @@ impl Broker {
         let snapshot = self.snapshot();
         let resource =
             find(resource, &snapshot).map_err(|message| AppError::invalid("resource", message))?;
-        let people = snapshot.people(&[], self.now());
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         Ok(explain::reach(resource, permission, &snapshot.policies, &people))
     }
 }

@@ -32,7 +32,9 @@ impl Broker {
     /// The store failed.
     pub async fn view(&self, request: AccessRequest) -> Result<RequestView, AppError> {
         let snapshot = self.snapshot();
-        let tallies = request.tallies(&snapshot.people(&[], self.now()));
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let tallies = request.tallies(&snapshot.people(&substitutes, now));
         let query = GrantQuery { request: Some(request.id), limit: 1_000, ..GrantQuery::default() };
         let grants =
             self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
@@ -68,7 +70,9 @@ impl Broker {
         limit: u32,
     ) -> Result<Vec<AccessRequest>, AppError> {
         let snapshot = self.snapshot();
-        let people = snapshot.people(&[], self.now());
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let mut waiting = Vec::new();
         loop {
             let query =
@@ -97,7 +101,9 @@ impl Broker {
         id: RequestId,
     ) -> Result<Versioned<AccessRequest>, AppError> {
         let snapshot = self.snapshot();
-        let people = snapshot.people(&[], self.now());
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         self.store()
             .request(id)
             .await?

@@ -111,7 +111,8 @@ impl Broker {
     async fn advance_request(&self, request: Versioned<AccessRequest>) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
-        let people = snapshot.people(&[], now);
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let Some(transition) = request.value.advance(&snapshot.policies, &people) else {
             return Ok(());
         };

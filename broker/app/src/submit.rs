@@ -119,7 +119,8 @@ impl Broker {
             starts_at: wish.starts_at,
             overdue_review,
         };
-        let people = snapshot.people(&[], now);
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let transition = request::submit(submission, &snapshot.policies, &people)?;
         let made = transition.state.clone();
         let mut draft = Draft::default();

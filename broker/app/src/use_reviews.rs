@@ -157,9 +157,8 @@ impl Broker {
         if request.requester != caller.id && !caller.administrator {
             return Err(AppError::Forbidden { role: "administrator" });
         }
-        let snapshot = self.snapshot();
-        self.change_request(caller, id, "write review", key, |request, now| {
-            request.write_review(&caller.id, text.trim(), &snapshot.people(&[], now))
+        self.change_request(caller, id, "write review", key, |request, people| {
+            request.write_review(&caller.id, text.trim(), people)
         })
         .await
     }

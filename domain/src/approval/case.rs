@@ -193,7 +193,10 @@ impl<'a> Case<'a> {
                     }
                     seats
                 });
-                own.chain(group.unknown().map(|_| later.clone())).collect()
+                let unknown = group.unknown().map(|_| later.clone());
+                let slots: Vec<_> = own.chain(unknown).collect();
+                // Where there was nobody, one of a later step speaks for the group.
+                if slots.is_empty() { vec![later] } else { slots }
             }
         }
     }
@@ -225,7 +228,12 @@ impl<'a> Case<'a> {
 }
 
 /// Whether a person is meant by a group now, with its first `reached` steps.
-fn has_seat(group: &FrozenGroup, reached: usize, seat: &PrincipalId, people: &People<'_>) -> bool {
+pub(super) fn has_seat(
+    group: &FrozenGroup,
+    reached: usize,
+    seat: &PrincipalId,
+    people: &People<'_>,
+) -> bool {
     let later = || group.steps.iter().take(reached).flat_map(|step| &step.to);
     match group.need {
         Voices::Any | Voices::AtLeast(_) => {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{
-    Case, GroupAt, Told,
-    case::When,
+    Case, FrozenGroup, GroupAt, Told,
+    case::{When, has_seat},
     matching::{Placement, Voice, place},
 };
 use crate::{
@@ -110,7 +110,9 @@ fn group_tally(
     let filled = &placement.filled()[slots.clone()];
     let approved_by: Vec<_> = filled.iter().flatten().cloned().collect();
     let satisfied = !filled.is_empty() && approved_by.len() == filled.len();
-    let seats = if satisfied { BTreeSet::new() } else { placement.wanted(slots) };
+    let mut seats = if satisfied { BTreeSet::new() } else { placement.wanted(slots) };
+    // Whoever was on call when somebody spoke for them has that voice counted, but no say now.
+    seats.retain(|seat| case.seat_in(at.quorum, seat, people).is_some());
     let waiting: BTreeSet<_> = seats.iter().flat_map(|seat| speakers(case, seat, people)).collect();
     let next = group.steps.iter().find_map(|step| {
         let due = case.step_due(at, step.after_seconds);
@@ -147,13 +149,14 @@ impl Case<'_> {
             for group in &tally.groups {
                 for seat in &group.seats {
                     for who in speakers(self, seat, people) {
-                        if !known.insert(who.clone()) {
+                        let seat_in = self.seat_in(group.at.quorum, seat, people);
+                        let Some((of, step)) = seat_in.filter(|_| known.insert(who.clone())) else {
                             continue;
-                        }
+                        };
                         found.push(Told {
                             at: people.now,
-                            group: group.name.clone(),
-                            step: self.step_of(group.at, seat, people),
+                            group: of.name.clone(),
+                            step,
                             in_place_of: (who != *seat).then(|| seat.clone()),
                             withdrawn_at: None,
                             who,
@@ -165,16 +168,17 @@ impl Case<'_> {
         found
     }
 
-    /// The step from which on a seat is a group's: 0 for its members.
-    fn step_of(&self, at: GroupAt, seat: &PrincipalId, people: &People<'_>) -> u32 {
-        let group = &self.quorums[at.quorum].groups[at.group];
-        if group.everyone.contains(seat) || group.of.iter().any(|of| people.meant(of, seat)) {
-            return 0;
-        }
-        let step = group
-            .steps
-            .iter()
-            .position(|step| step.to.iter().any(|approver| people.meant(approver, seat)));
-        step.and_then(|step| u32::try_from(step + 1).ok()).unwrap_or(0)
+    /// The group of a quorum that a seat belongs to now, and since which step: 0 for its members.
+    fn seat_in(
+        &self,
+        quorum: usize,
+        seat: &PrincipalId,
+        people: &People<'_>,
+    ) -> Option<(&FrozenGroup, u32)> {
+        self.quorums[quorum].groups.iter().enumerate().find_map(|(group, frozen)| {
+            let reached = self.reached(GroupAt { quorum, group }, frozen, people.now);
+            let step = (0..=reached).find(|step| has_seat(frozen, *step, seat, people))?;
+            Some((frozen, u32::try_from(step).unwrap_or(u32::MAX)))
+        })
     }
 }

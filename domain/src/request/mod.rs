@@ -273,6 +273,8 @@ impl AccessRequest {
 }
 
 #[cfg(test)]
+mod approval_tests;
+#[cfg(test)]
 mod old_documents;
 #[cfg(test)]
 mod tests;

@@ -124,8 +124,123 @@ fn approver_group() -> Value {
         "people of whom some must approve",
         vec![
             ("name!", text("how it is called on screens")),
-            ("need", one_of(&["any", "all"], "one member or all; default any")),
+            (
+                "need",
+                json!({"description": "one member, all, or so many; default any", "anyOf": [
+                    {"enum": ["any", "all"]}, {"type": "integer", "minimum": 1},
+                ]}),
+            ),
             ("of!", many(&part("approver", ""), "its members")),
+            (
+                "deny",
+                one_of(
+                    &["any", "all"],
+                    "whether one denial is enough, or only all who could approve; default any",
+                ),
+            ),
+            ("escalate", many(&part("step", ""), "who may decide as well, later")),
+        ],
+    )
+}
+
+fn step() -> Value {
+    object(
+        "more people who may decide when those before have not",
+        vec![
+            ("after!", part("duration", "how long after the step before")),
+            ("to!", many(&part("approver", ""), "who")),
+        ],
+    )
+}
+
+fn groups() -> Value {
+    object(
+        "approver groups",
+        vec![
+            ("between", one_of(&["any", "all"], "one group or all; default all")),
+            ("groups!", many(&part("approver_group", ""), "the groups")),
+            (
+                "request_timeout",
+                part("duration", "nobody decided within this: it lapses; default 24h"),
+            ),
+            ("distinct", flag("whether one person counts in one group only; default true")),
+            ("claim", part("duration", "for how long a claim pauses escalation; default 15m")),
+        ],
+    )
+}
+
+fn rule() -> Value {
+    object(
+        "an approval where a condition holds; the last rule has none",
+        vec![
+            ("when", part("condition", "when it applies")),
+            (
+                "approval!",
+                json!({"description": "who must approve then", "anyOf": [
+                    {"const": "automatic"}, {"$ref": "#/$defs/groups"},
+                ]}),
+            ),
+        ],
+    )
+}
+
+fn condition() -> Value {
+    object(
+        "all parts that are given must hold",
+        vec![
+            ("duration_at_most", part("duration", "asked for at most so long")),
+            ("duration_over", part("duration", "asked for longer than this")),
+            ("permissions", many(&part("name", ""), "one of these permissions")),
+            ("tags", part("tags", "the resource's tags")),
+            ("hours", part("hours", "asked for within these hours")),
+            ("outside_hours", part("hours", "asked for outside these hours")),
+        ],
+    )
+}
+
+fn hours() -> Value {
+    let day = "(mon|tue|wed|thu|fri|sat|sun)";
+    let time = word("^([01][0-9]|2[0-4]):[0-5][0-9]$");
+    object(
+        "hours of the week",
+        vec![
+            ("days!", many(&word(&format!("^{day}(-{day})?$")), "such as mon-fri")),
+            ("from!", time.clone()),
+            ("to!", time),
+            ("zone!", text("a time zone, such as Europe/Berlin")),
+        ],
+    )
+}
+
+fn schedule() -> Value {
+    let rotation = object(
+        "who takes turns",
+        vec![
+            ("every!", one_of(&["day", "week"], "how long a turn is")),
+            ("handover!", text("09:00 by day, mon 09:00 by week")),
+            ("starts", text("a day of the first person's turn, such as 2026-09-30")),
+            ("people!", many(&part("person", ""), "in which order")),
+        ],
+    );
+    object(
+        "who is on call when",
+        vec![
+            ("kind!", json!({"const": "Schedule"})),
+            ("name!", part("name", "by which approver groups refer to it")),
+            ("zone!", text("a time zone, such as Europe/Berlin")),
+            ("rotation!", rotation),
+            ("overrides", many(&part("override", ""), "exceptions; the last that fits wins")),
+        ],
+    )
+}
+
+fn instead() -> Value {
+    object(
+        "somebody else for a while",
+        vec![
+            ("person!", part("person", "who")),
+            ("from!", text("from when, such as 2026-12-24 09:00")),
+            ("to!", text("until before when")),
         ],
     )
 }
@@ -139,6 +254,12 @@ pub(super) fn parts_of_flows() -> Vec<(String, Value)> {
         ("right", right()),
         ("offer", offer()),
         ("approver_group", approver_group()),
+        ("step", step()),
+        ("groups", groups()),
+        ("rule", rule()),
+        ("condition", condition()),
+        ("hours", hours()),
+        ("override", instead()),
     ]
     .map(|(name, schema)| (name.to_owned(), schema))
     .into()
@@ -146,7 +267,12 @@ pub(super) fn parts_of_flows() -> Vec<(String, Value)> {
 
 /// The kinds of documents in flow files.
 pub(super) fn documents() -> Vec<(&'static str, Value)> {
-    vec![("Scope", scope()), ("Permission", permission()), ("AccessFlow", access_flow())]
+    vec![
+        ("Scope", scope()),
+        ("Permission", permission()),
+        ("Schedule", schedule()),
+        ("AccessFlow", access_flow()),
+    ]
 }
 
 fn scope() -> Value {
@@ -227,18 +353,13 @@ fn offer() -> Value {
 }
 
 fn approval() -> Value {
-    let groups = object(
-        "approver groups",
-        vec![
-            ("between", one_of(&["any", "all"], "one group or all; default all")),
-            ("groups!", many(&part("approver_group", ""), "the groups")),
-            (
-                "request_timeout",
-                part("duration", "nobody decided within this: it lapses; default 24h"),
-            ),
-        ],
+    let rules = object(
+        "rules, of which the first that fits decides",
+        vec![("rules!", many(&part("rule", ""), "in this order; the last holds always"))],
     );
-    json!({"description": "who must approve", "anyOf": [{"const": "automatic"}, groups]})
+    json!({"description": "who must approve", "anyOf": [
+        {"const": "automatic"}, {"$ref": "#/$defs/groups"}, rules,
+    ]})
 }
 
 fn duration() -> Value {

@@ -44,6 +44,14 @@ fn flow(more: &str) -> String {
 /// One text for each object of the flow files' schema, with the probe where its keys are.
 fn probes() -> Vec<(&'static str, String)> {
     let swap = |old: &str, new: &str| flow("").replacen(old, new, 1);
+    let rules =
+        |rules: &str| swap("approval: automatic", &format!("approval: {{rules: [{rules}]}}"));
+    let schedule = |more: &str| {
+        format!(
+            "kind: Schedule\nname: x\nzone: UTC\n\
+             rotation: {{every: day, handover: '09:00', people: [ab]{more}}}\n"
+        )
+    };
     vec![
         ("/$defs/Scope", format!("kind: Scope\nname: x\nmatch: {{integration: i}}\n{PROBE}: 1\n")),
         (
@@ -74,10 +82,43 @@ fn probes() -> Vec<(&'static str, String)> {
             swap("permissions: [select]", &format!("permissions: [select], {PROBE}: 1")),
         ),
         (
-            "/$defs/AccessFlow/properties/approval/anyOf/1",
+            "/$defs/groups",
+            rules(&format!("{{approval: {{groups: [{{name: a, of: [group:a]}}], {PROBE}: 1}}}}")),
+        ),
+        (
+            "/$defs/AccessFlow/properties/approval/anyOf/2",
             swap(
                 "approval: automatic",
-                &format!("approval: {{groups: [{{name: a, of: [group:a]}}], {PROBE}: 1}}"),
+                &format!("approval: {{rules: [{{approval: automatic}}], {PROBE}: 1}}"),
+            ),
+        ),
+        ("/$defs/rule", rules(&format!("{{approval: automatic, {PROBE}: 1}}"))),
+        (
+            "/$defs/condition",
+            rules(&format!(
+                "{{when: {{duration_over: 1h, {PROBE}: 1}}, approval: automatic}}, {{approval: automatic}}"
+            )),
+        ),
+        (
+            "/$defs/hours",
+            rules(&format!(
+                "{{when: {{hours: {{days: mon-fri, from: '09:00', to: '17:00', zone: UTC, {PROBE}: 1}}}}, \
+                 approval: automatic}}, {{approval: automatic}}"
+            )),
+        ),
+        (
+            "/$defs/step",
+            rules(&format!(
+                "{{approval: {{groups: [{{name: a, of: manager, escalate: {{after: 5m, to: group:b, {PROBE}: 1}}}}]}}}}"
+            )),
+        ),
+        ("/$defs/Schedule", format!("{}{PROBE}: 1\n", schedule(""))),
+        ("/$defs/Schedule/properties/rotation", schedule(&format!(", {PROBE}: 1"))),
+        (
+            "/$defs/override",
+            format!(
+                "{}overrides: [{{person: ab, from: 2026-01-01 09:00, to: 2026-01-02 09:00, {PROBE}: 1}}]\n",
+                schedule("")
             ),
         ),
         (

@@ -157,7 +157,7 @@ pub(crate) async fn reach(
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }
-    let found = api.broker.reach(&caller, &filter.resource, permission.as_ref())?;
+    let found = api.broker.reach(&caller, &filter.resource, permission.as_ref()).await?;
     Ok(Json(ReachListBody { items: found.into_iter().map(ReachBody::new).collect() }))
 }
 

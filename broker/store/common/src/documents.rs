@@ -6,7 +6,8 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, OutboxItem, Versioned, Write},
 };
 use ebbgate_domain::{
-    grant::Grant, names::IntegrationName, notice::Notice, request::AccessRequest,
+    delegation::Delegation, grant::Grant, names::IntegrationName, notice::Notice,
+    request::AccessRequest,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -122,6 +123,38 @@ impl RequestRow {
             is_over: request.is_over(),
             due_at_ns: request.due_at().map(nanos),
             document: encode(&request)?,
+        })
+    }
+}
+
+/// A delegation as a row.
+#[derive(Debug)]
+pub struct DelegationRow {
+    /// The version that must still be there; none where the row must not exist yet.
+    pub expected: Option<i64>,
+    /// The version that it gets.
+    pub version: i64,
+    /// Its id.
+    pub id: String,
+    /// When it ends, in nanoseconds since 1970.
+    pub until_ns: i64,
+    /// Its document.
+    pub document: String,
+}
+
+impl DelegationRow {
+    /// The row that a write means.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn of(write: Write<Delegation>) -> Result<Self, StoreError> {
+        let (expected, version, delegation) = versions(write)?;
+        Ok(Self {
+            expected,
+            version,
+            id: delegation.id.to_string(),
+            until_ns: nanos(delegation.end()),
+            document: encode(&delegation)?,
         })
     }
 }

@@ -6,8 +6,8 @@ mod documents;
 
 pub use audit::{append, head};
 pub use documents::{
-    AgentRow, GrantRow, NoticeRow, RequestRow, Row, as_retired, encode, notice, readable,
-    readable_ones, token_integrations,
+    AgentRow, DelegationRow, GrantRow, NoticeRow, RequestRow, Row, as_retired, encode, notice,
+    readable, readable_ones, token_integrations,
 };
 
 use std::error::Error;

@@ -5,11 +5,13 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, GrantRow, RequestRow, append, as_retired, encode, failed, head, nanos, signed,
-    spent_at,
+    AgentRow, DelegationRow, GrantRow, RequestRow, append, as_retired, encode, failed, head, nanos,
+    signed, spent_at,
 };
 use ebbgate_domain::audit::AuditEvent;
 use sqlx::{Connection as _, PgConnection};
+
+use crate::delegations;
 
 pub(crate) const DOING: &str = "commit a change";
 
@@ -36,6 +38,9 @@ async fn write(to: &mut PgConnection, change: Change) -> Result<(), StoreError> 
     for grant in change.grants {
         write_grant(to, GrantRow::of(grant)?).await?;
     }
+    for delegation in change.delegations {
+        delegations::write(to, DelegationRow::of(delegation)?).await?;
+    }
     for agent in change.agents {
         write_agent(to, agent).await?;
     }
@@ -50,20 +55,20 @@ async fn write(to: &mut PgConnection, change: Change) -> Result<(), StoreError> 
 
 /// Of two changes that each hold what the other waits for PostgreSQL ends one, with 40P01
 /// (deadlock_detected): it must read again, as if the other had come first.
-fn broken(error: sqlx::Error) -> StoreError {
+pub(crate) fn broken(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|cause| cause.code());
     if code.as_deref() == Some("40P01") { StoreError::Conflict } else { failed(DOING)(error) }
 }
 
 /// `otherwise` where the database says that something exists already.
-fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(crate) fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
     |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => otherwise,
         _ => broken(error),
     }
 }
 
-fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
+pub(crate) fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(otherwise) }
 }
 

@@ -6,6 +6,7 @@
 //! a server that vanished without a word does not hold callers for as long as TCP hopes.
 
 mod change;
+mod delegations;
 mod outbox;
 mod queries;
 
@@ -23,6 +24,7 @@ use ebbgate_broker_store_common::{failed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
+    delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{IntegrationName, PrincipalId},
@@ -188,6 +190,11 @@ impl Store for PostgresStore {
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.run("find what is due next", move |on| Box::pin(queries::next_due(on, nanos(now))))
+            .await
+    }
+
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
+        self.run("list delegations", move |on| Box::pin(delegations::not_over(on, nanos(now))))
             .await
     }
 

@@ -5,13 +5,15 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, GrantRow, RequestRow, append, as_retired, encode, failed, head, nanos, signed,
-    spent_at,
+    AgentRow, DelegationRow, GrantRow, RequestRow, append, as_retired, encode, failed, head, nanos,
+    signed, spent_at,
 };
 use ebbgate_domain::audit::AuditEvent;
 use sqlx::{SqliteConnection, SqlitePool};
 
-const DOING: &str = "commit a change";
+use crate::delegations;
+
+pub(crate) const DOING: &str = "commit a change";
 
 /// Writes all of it, or nothing.
 pub(crate) async fn commit(writer: &SqlitePool, change: Change) -> Result<(), StoreError> {
@@ -35,6 +37,9 @@ async fn write(to: &mut SqliteConnection, change: Change) -> Result<(), StoreErr
     for grant in change.grants {
         write_grant(to, GrantRow::of(grant)?).await?;
     }
+    for delegation in change.delegations {
+        delegations::write(to, DelegationRow::of(delegation)?).await?;
+    }
     for agent in change.agents {
         write_agent(to, agent).await?;
     }
@@ -48,14 +53,14 @@ async fn write(to: &mut SqliteConnection, change: Change) -> Result<(), StoreErr
 }
 
 /// `otherwise` where the database says that something exists already.
-fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(crate) fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
     |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => otherwise,
         _ => failed(DOING)(error),
     }
 }
 
-fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
+pub(crate) fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(otherwise) }
 }
 

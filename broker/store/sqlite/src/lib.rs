@@ -6,6 +6,7 @@
 //! survives the machine's death.
 
 mod change;
+mod delegations;
 mod outbox;
 mod queries;
 
@@ -29,6 +30,7 @@ use ebbgate_broker_store_common::{failed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
+    delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{IntegrationName, PrincipalId},
@@ -174,6 +176,10 @@ impl Store for SqliteStore {
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         queries::next_due(&self.readers, nanos(now)).await
+    }
+
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
+        delegations::not_over(&self.readers, nanos(now)).await
     }
 
     async fn idempotency(
