@@ -19,6 +19,7 @@ mod extension;
 mod fleet;
 mod flows_as_code;
 mod leavers;
+mod forged;
 mod live_sessions;
 mod localstack;
 mod partition;
