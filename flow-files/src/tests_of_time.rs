@@ -23,7 +23,7 @@ fn read(lines: &str) -> (Option<AccessFlow>, Vec<String>) {
     let integrations = BTreeSet::from(["orders".parse().unwrap()]);
     let mut mistakes = Vec::new();
     let files = [(PathBuf::from("shop.yaml"), format!("{FLOW}{lines}"))];
-    let policies = crate::read(&files, &integrations, &mut mistakes);
+    let policies = crate::read(&files, Some(&integrations), &mut mistakes);
     let flow = policies.flows.into_values().next();
     (flow, mistakes.iter().map(ToString::to_string).collect())
 }

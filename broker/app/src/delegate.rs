@@ -159,7 +159,7 @@ impl Broker {
             before = Some(last.value.id);
             for request in page {
                 if let Some(transition) = request.value.advance(&snapshot.policies, &people) {
-                    draft.request(self, Some(request.version), transition, now);
+                    self.add_request(draft, request.version, transition, now).await?;
                 }
             }
         }

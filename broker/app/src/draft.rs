@@ -86,7 +86,7 @@ impl Draft {
         for effect in effects {
             match effect {
                 Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
-                // Its grants have to be read first: see `draft_request`.
+                // Its grants have to be read first: see `add_request`.
                 Effect::Extend(_) => {}
                 Effect::Send(order) => self.orders.push((order, place.cloned())),
                 Effect::Notify(notice) => self.change.notices.push(OutboxItem {
@@ -200,13 +200,25 @@ impl Broker {
         now: Timestamp,
     ) -> Result<Draft, StoreError> {
         let mut draft = Draft::default();
+        self.add_request(&mut draft, version, transition, now).await?;
+        Ok(draft)
+    }
+
+    /// The same, in a draft that holds other things too.
+    pub(crate) async fn add_request(
+        &self,
+        draft: &mut Draft,
+        version: u64,
+        transition: Transition<AccessRequest>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let id = transition.state.id;
         let more = transition.effects.iter().find_map(|effect| match effect {
             Effect::Extend(by) => Some(*by),
             _ => None,
         });
         draft.request(self, Some(version), transition, now);
-        let Some(by) = more else { return Ok(draft) };
+        let Some(by) = more else { return Ok(()) };
         let query = GrantQuery { request: Some(id), limit: 1_000, ..GrantQuery::default() };
         for grant in self.store().grants(&query).await? {
             let runner = self.ports.placement.runner(&grant.value.integration);
@@ -214,7 +226,7 @@ impl Broker {
                 draft.grant(self, grant.version, extended.placed(&runner, now), now);
             }
         }
-        Ok(draft)
+        Ok(())
     }
 
     /// Runs `attempt` until nobody else was faster.

@@ -1,6 +1,10 @@
 //! What cases find out, and how they say it.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ebbgate_domain::flow::Policies;
 use rstest::rstest;
@@ -104,4 +108,41 @@ fn fails(#[case] keys: &str, #[case] failure: &str) {
 fn mistakes_are_told_with_their_places(#[case] keys: &str, #[case] mistake: &str) {
     let found = run(keys).unwrap_err();
     assert!(found.iter().any(|found| found == mistake), "{found:#?}");
+}
+
+/// The worked examples that are given to people: each has cases, and each case holds.
+#[test]
+fn the_examples_hold() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/flows");
+    let (mut tested, mut flows, mut cases) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.ends_with(".yaml") {
+            continue;
+        }
+        if !name.ends_with(crate::TEST_ENDING) {
+            flows.insert(PathBuf::from(name));
+            continue;
+        }
+        let mut found = Vec::new();
+        let file = super::read(&path, &fs::read_to_string(&path).unwrap(), &mut found);
+        assert!(found.is_empty(), "{found:#?}");
+        let file = file.unwrap();
+        assert!(!file.flows.is_empty(), "{name} names no flows");
+        let texts: Vec<_> = file
+            .flows
+            .iter()
+            .map(|flow| (flow.clone(), fs::read_to_string(folder.join(flow)).unwrap()))
+            .collect();
+        let policies = crate::read(&texts, None, &mut found);
+        assert!(found.is_empty(), "{found:#?}");
+        for verdict in super::run(&file, &policies) {
+            assert_eq!(verdict.failure, None, "{name}:{}: {}", verdict.place.line, verdict.name);
+            cases += 1;
+        }
+        tested.extend(file.flows);
+    }
+    assert_eq!(tested, flows, "each example has cases");
+    assert!(cases >= 60, "{cases} cases");
 }

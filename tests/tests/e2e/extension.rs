@@ -5,6 +5,7 @@ use ebbgate_tests::{
     Context as _,
     Person::{Ana, Ben},
     Result, Value, World,
+    aws::{BUCKET, REPORT},
     clock::now,
     ensure, eventually, json,
     settings::LIFE_FLOWS,
@@ -91,14 +92,8 @@ async fn her_session_lives_past_the_old_end_and_is_cut_at_the_new_one() -> Resul
     let over = world.grant_in_state(grant, "revoked").await?;
     assert_eq!(over["end_reason"], "expired");
     world.all_roles_are_gone().await?;
-    let told: Vec<_> =
-        world.audit().await?.into_iter().map(|record| record["action"].clone()).collect();
-    for action in [
-        "request.extension_asked",
-        "request.extension_approved",
-        "grant.extending",
-        "grant.extended",
-    ] {
+    let told: Vec<_> = world.audit().await?.into_iter().map(|record| record["action"].clone()).collect();
+    for action in ["request.extension_asked", "request.extension_approved", "grant.extending", "grant.extended"] {
         assert_eq!(told.iter().filter(|told| *told == action).count(), 1, "{action}");
     }
     world.audit_is_intact().await
@@ -212,10 +207,7 @@ async fn refusals_of_more_time_tell_why() -> Result<()> {
     ana.post(&path, more("1s")).await?.refused(409, "extension_not_possible")?;
     let denied = ben.post(&format!("requests/{id}/deny"), json!({"comment": "enough"})).await?;
     let denied = denied.status(200)?;
-    assert_eq!(
-        (&denied["state"], &denied["extensions"][0]["state"]),
-        (&json!("active"), &json!("denied"))
-    );
+    assert_eq!((&denied["state"], &denied["extensions"][0]["state"]), (&json!("active"), &json!("denied")));
     let grant = text(&before, "id")?;
     ana.post(&format!("grants/{grant}/release"), json!({})).await?.status(200)?;
     world.grant_in_state(grant, "revoked").await?;
@@ -228,4 +220,36 @@ async fn refusals_of_more_time_tell_why() -> Result<()> {
     let path = format!("requests/{}/extend", text(&fixed, "request_id")?);
     ana.post(&path, more("1m")).await?.refused(409, "extension_not_possible")?;
     Ok(())
+}
+
+#[tokio::test]
+async fn aws_credentials_fetched_anew_carry_the_new_end_and_the_old_ones_the_old() -> Result<()> {
+    let flow = "\
+kind: AccessFlow
+name: reports-longer
+requesters: [group:data]
+access: [{scope: reports-bucket, permissions: [read-only]}]
+approval: automatic
+duration: {default: 12s, max: 5m, extend: true, warn: off}
+";
+    let world = World::builder().aws().flow("longer.yaml", flow).start().await?;
+    let before = world.active(Ana, "reports-longer", "prod/s3/reports", "12s").await?;
+    let (grant, id) = (text(&before, "id")?, text(&before, "request_id")?);
+    let first = world.aws_login(Ana, grant).await?;
+    let path = format!("requests/{id}/extend");
+    world.api(Ana)?.post(&path, json!({"duration": "20s"})).await?.status(200)?;
+    let old = deadline(&before)?;
+    let known = |grant: &Value| {
+        grant["confirmed_deadline"].is_null() && deadline(grant).is_ok_and(|end| end > old)
+    };
+    let longer = world.grant_until(grant, "the connector knowing of the new end", known).await?;
+    let second = world.aws_login(Ana, grant).await?;
+    passed(old).await?;
+    first.get_object(BUCKET, REPORT.0).await?.refused("AccessDenied")?;
+    second.get_object(BUCKET, REPORT.0).await?.success()?;
+    passed(deadline(&longer)?).await?;
+    second.get_object(BUCKET, REPORT.0).await?.refused("AccessDenied")?;
+    let over = world.grant_in_state(grant, "revoked").await?;
+    assert_eq!(over["end_reason"], "expired");
+    world.agrees_with_its_targets().await
 }
