@@ -6,7 +6,6 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, EnrolmentToken, OutboxItem, Versioned, Write},
 };
 use ebbgate_domain::{
-    delegation::Delegation,
     grant::{Grant, GrantState},
     names::IntegrationName,
     notice::Notice,
@@ -59,15 +58,6 @@ impl Document for Grant {
             GrantState::Revoking { .. } => stage::REVOKING,
             GrantState::Revoked { .. } | GrantState::Failed { .. } => stage::OVER,
         };
-        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
-    }
-}
-
-impl Document for Delegation {
-    const TABLE: Table = Table::Delegations;
-
-    fn standing(&self) -> Standing {
-        let stage = if self.ended_at.is_some() { stage::OVER } else { stage::FIRST };
         Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
     }
 }
@@ -139,7 +129,7 @@ pub(crate) fn told<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreE
 }
 
 /// What a write expects and what it leaves: none and 1 where it inserts.
-fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
+pub(crate) fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
     Ok(match write {
         Write::Insert(value) => (None, 1, value),
         Write::Update(Versioned { version, value }) => {
@@ -195,48 +185,6 @@ impl RequestRow {
             state: if request.asks() { "pending" } else { request.state_name() },
             is_over: request.is_over(),
             due_at_ns: request.due_at().map(nanos),
-            document,
-        })
-    }
-}
-
-/// A delegation as a row.
-#[derive(Debug)]
-pub struct DelegationRow {
-    /// The version that must still be there; none where the row must not exist yet.
-    pub expected: Option<i64>,
-    /// The version that it gets.
-    pub version: i64,
-    /// Its id.
-    pub id: String,
-    /// When it ends, in nanoseconds since 1970.
-    pub until_ns: i64,
-    /// Its document.
-    pub document: String,
-    /// Its seal.
-    pub seal: String,
-    /// How it stands.
-    pub written: Written,
-}
-
-impl DelegationRow {
-    /// The row that a write means.
-    ///
-    /// # Errors
-    /// It is no JSON.
-    pub fn of(write: Write<Delegation>, seals: &Seals) -> Result<Self, StoreError> {
-        let (expected, version, delegation) = versions(write)?;
-        let (id, document) = (delegation.id.to_string(), encode(&delegation)?);
-        let sealed = Sealed { table: Table::Delegations, id: &id, version, content: &document };
-        let row = delegation.standing();
-        Ok(Self {
-            expected,
-            version,
-            seal: seals.seal(sealed),
-            // Whoever speaks in another's place may approve.
-            written: Written { gives: !row.is_over(), row },
-            id,
-            until_ns: nanos(delegation.end()),
             document,
         })
     }

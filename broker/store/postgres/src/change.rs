@@ -5,8 +5,8 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, DelegationRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow, Written, append,
-    failed, moment, nanos, signed, spent_at,
+    AgentRow, DelegationRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow,
+    Written, append, failed, moment, nanos, signed, spent_at,
 };
 use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{Connection as _, PgConnection};

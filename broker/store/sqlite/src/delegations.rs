@@ -10,7 +10,10 @@ use crate::{
     queries::Log,
 };
 
-pub(crate) async fn write(to: &mut SqliteConnection, row: DelegationRow) -> Result<Written, StoreError> {
+pub(crate) async fn write(
+    to: &mut SqliteConnection,
+    row: DelegationRow,
+) -> Result<Written, StoreError> {
     let Some(expected) = row.expected else {
         sqlx::query!(
             "INSERT INTO delegations (id, version, until_ns, document, seal)
