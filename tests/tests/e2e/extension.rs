@@ -92,8 +92,14 @@ async fn her_session_lives_past_the_old_end_and_is_cut_at_the_new_one() -> Resul
     let over = world.grant_in_state(grant, "revoked").await?;
     assert_eq!(over["end_reason"], "expired");
     world.all_roles_are_gone().await?;
-    let told: Vec<_> = world.audit().await?.into_iter().map(|record| record["action"].clone()).collect();
-    for action in ["request.extension_asked", "request.extension_approved", "grant.extending", "grant.extended"] {
+    let told: Vec<_> =
+        world.audit().await?.into_iter().map(|record| record["action"].clone()).collect();
+    for action in [
+        "request.extension_asked",
+        "request.extension_approved",
+        "grant.extending",
+        "grant.extended",
+    ] {
         assert_eq!(told.iter().filter(|told| *told == action).count(), 1, "{action}");
     }
     world.audit_is_intact().await
@@ -207,7 +213,10 @@ async fn refusals_of_more_time_tell_why() -> Result<()> {
     ana.post(&path, more("1s")).await?.refused(409, "extension_not_possible")?;
     let denied = ben.post(&format!("requests/{id}/deny"), json!({"comment": "enough"})).await?;
     let denied = denied.status(200)?;
-    assert_eq!((&denied["state"], &denied["extensions"][0]["state"]), (&json!("active"), &json!("denied")));
+    assert_eq!(
+        (&denied["state"], &denied["extensions"][0]["state"]),
+        (&json!("active"), &json!("denied"))
+    );
     let grant = text(&before, "id")?;
     ana.post(&format!("grants/{grant}/release"), json!({})).await?.status(200)?;
     world.grant_in_state(grant, "revoked").await?;
