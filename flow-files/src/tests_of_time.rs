@@ -112,7 +112,7 @@ break_glass: {review_within: 48h, notify: [group:security, channel:ops]}
     "10:59",
     "longer than the flow's maximum"
 )]
-#[case::extend("duration: {default: 1h, max: 1h, extend: maybe}", "10:41", "")]
+#[case::extend("duration: {default: 1h, max: 1h, extend: maybe}", "10:42", "")]
 #[case::activation("duration: {default: 1h, max: 1h}\nactivation: later", "11:13", "at-approval")]
 #[case::activation_by(
     "duration: {default: 1h, max: 1h}\nactivation: {by: anybody, within: 1h}",
@@ -127,7 +127,7 @@ break_glass: {review_within: 48h, notify: [group:security, channel:ops]}
 )]
 #[case::length(
     "duration: {default: 1h, max: 1h}\njustification: {mode: off, min_length: 5}",
-    "11:41",
+    "11:40",
     "nobody is asked"
 )]
 #[case::nobody_told(
