@@ -67,8 +67,17 @@ pub fn choose_flow<'a>(
     }
 }
 
+/// A flow's approval in words, with its rules in their order: `at most 1h: automatic; otherwise any of
+/// DBAs (user:…)`.
+pub fn approval_in_words(flow: &AccessFlow) -> String {
+    let rules = flow.rules.iter().map(|rule| format!("{}: {}", rule.when, describe(&rule.policy)));
+    let last = describe(&flow.approval);
+    let last = if flow.rules.is_empty() { last } else { format!("otherwise {last}") };
+    rules.chain([last]).collect::<Vec<_>>().join("; ")
+}
+
 /// A policy in words: `automatic`, or `any of DBAs (user:…) and all of Security (group:…)`.
-pub fn describe(policy: &ApprovalPolicy) -> String {
+fn describe(policy: &ApprovalPolicy) -> String {
     let ApprovalPolicy::Groups { between, groups, .. } = policy else {
         return "automatic".to_owned();
     };
@@ -88,4 +97,30 @@ pub fn describe(policy: &ApprovalPolicy) -> String {
         Need::All => " and ",
         Need::Any => " or ",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{ApprovalRule, ApproverGroup, DurationRule};
+
+    #[test]
+    fn rules_are_told_in_their_order() {
+        let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
+        let hour = "1h".parse().unwrap();
+        let mut flow = AccessFlow::new(
+            "shop".parse().unwrap(),
+            Vec::new(),
+            Vec::new(),
+            ApprovalPolicy::groups(Need::All, vec![dbas], hour),
+            DurationRule::new(hour, hour),
+        );
+        assert_eq!(approval_in_words(&flow), "any of DBAs (group:dba)");
+        let when = serde_json::from_str(r#"{"duration_at_most":"10m"}"#).unwrap();
+        flow.rules.push(ApprovalRule { when, policy: ApprovalPolicy::Automatic });
+        assert_eq!(
+            approval_in_words(&flow),
+            "at most 10m: automatic; otherwise any of DBAs (group:dba)"
+        );
+    }
 }

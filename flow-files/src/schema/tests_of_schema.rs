@@ -279,7 +279,8 @@ fn misfit(schema: &Value, value: &Value, root: &Value, at: &str) -> Option<Strin
             Value::Array(_) => "array",
             Value::Object(_) => "object",
         };
-        if !kinds.contains(&is) && !(is == "integer" && kinds.contains(&"number")) {
+        let fits = kinds.contains(&is) || is == "integer" && kinds.contains(&"number");
+        if !fits {
             return Some(format!("{at}: {is} instead of {kinds:?}"));
         }
     }

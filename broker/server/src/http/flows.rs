@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, header},
 };
-use ebbgate_domain::{flow::AccessFlow, names::ResourceId, offer::describe};
+use ebbgate_domain::{flow::AccessFlow, names::ResourceId, offer::approval_in_words};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -116,7 +116,7 @@ impl FlowBody {
                     permissions: access.permissions.iter().map(ToString::to_string).collect(),
                 })
                 .collect(),
-            approval: describe(&flow.approval),
+            approval: approval_in_words(flow),
             default_duration: flow.duration.default.to_string(),
             max_duration: flow.duration.max.to_string(),
             reviewed_on: flow.reviewed.as_ref().map(|reviewed| reviewed.on.to_string()),

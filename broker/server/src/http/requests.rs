@@ -7,7 +7,7 @@ use ebbgate_domain::{
     approval::Verdict,
     flow::Saying,
     ids::RequestId,
-    offer::{describe, offers},
+    offer::{approval_in_words, offers},
     request::AccessRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,7 @@ pub(crate) async fn resources(
         let body = OfferBody {
             permission: offer.permission.to_string(),
             flow: offer.flow.name.to_string(),
-            approval: describe(&offer.flow.approval),
+            approval: approval_in_words(offer.flow),
             default_duration: rule.default.min(rule.longest([&offer.permission])).to_string(),
             max_duration: rule.longest([&offer.permission]).to_string(),
             justification_required: justification.mode == Saying::Required
