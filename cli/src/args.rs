@@ -1,6 +1,12 @@
 //! The command line. Its help texts are the manual: each command says what it is for, and how it
 //! is used.
 
+mod admin;
+mod explain;
+mod life;
+mod start;
+mod substitutes;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -8,6 +14,12 @@ use ebbgate_domain::duration::AccessDuration;
 use secrecy::SecretString;
 
 use crate::output::Format;
+
+pub(crate) use admin::*;
+pub(crate) use explain::*;
+pub(crate) use life::*;
+pub(crate) use start::Start;
+pub(crate) use substitutes::*;
 
 /// Ask for access, get it for a while, use it.
 #[derive(Debug, Parser)]
@@ -52,9 +64,18 @@ pub(crate) enum Command {
     Whoami,
     /// List what you may ask for, through which flow and with whose approval
     Resources(Resources),
+    /// Tell why you can or cannot get access to a resource, rule by rule
+    Explain(Explain),
     /// Ask for access to one or more resources
     Request(Request),
-    /// List, show or cancel requests; lists your open ones if nothing else is said
+    /// Let access begin that was approved before
+    Activate(Activate),
+    /// Use a flow for emergencies
+    BreakGlass(BreakGlass),
+    /// List, show or write reviews of emergencies; lists those you owe if nothing else is said
+    #[command(after_help = "Example:\n  ebb reviews\n  ebb reviews write req_0192ab34")]
+    Reviews(Reviews),
+    /// List, show, cancel or extend requests; lists your open ones if nothing else is said
     #[command(after_help = "Example:\n  ebb requests\n  ebb requests show req_0192ab34")]
     Requests(Requests),
     /// List the requests that wait for your approval
@@ -64,6 +85,11 @@ pub(crate) enum Command {
     Approve(Approve),
     /// Deny somebody's request; say why
     Deny(Deny),
+    /// Say that you are looking at a request, so that others are not asked yet
+    #[command(after_help = "Example:\n  ebb claim req_0192ab34")]
+    Claim(Id),
+    /// Name somebody who decides in your place, list or end that
+    Delegate(Delegate),
     /// List or show grants; lists your live ones if nothing else is said
     #[command(after_help = "Example:\n  ebb grants\n  ebb grants show grt_0192ab34")]
     Grants(Grants),
@@ -141,6 +167,15 @@ pub(crate) struct Request {
     /// The ticket that it belongs to
     #[arg(long, value_name = "TICKET")]
     pub(crate) ticket: Option<String>,
+    /// When access is to begin, such as 2026-11-25T08:00 by this machine's clock; else at once
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start_at: Option<Start>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
     /// Wait until access is there or denied, also where no terminal is
     #[arg(long, overrides_with = "no_wait")]
     pub(crate) wait: bool,
@@ -166,9 +201,12 @@ pub(crate) enum RequestsCommand {
     /// Show one request with its approvals and grants
     #[command(after_help = "Example:\n  ebb requests show req_0192ab34")]
     Show(Id),
-    /// Withdraw one of your requests that waits for approval
+    /// Withdraw one of your requests that waits for approval, or whose access has not begun
     #[command(after_help = "Example:\n  ebb requests cancel req_0192ab34")]
     Cancel(Id),
+    /// Ask for more time; the same people approve it as before
+    #[command(after_help = "Example:\n  ebb requests extend req_0192ab34 --for 30m")]
+    Extend(Extend),
 }
 
 #[derive(Debug, Default, Args)]
@@ -302,146 +340,6 @@ pub(crate) struct Db {
     /// Arguments for the database's client
     #[arg(last = true, value_name = "CLIENT ARGUMENTS")]
     pub(crate) arguments: Vec<OsString>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Admin {
-    /// Read and check the audit log
-    #[command(subcommand)]
-    Audit(Audit),
-    /// Admit, list and take out agents
-    #[command(subcommand)]
-    Agents(Agents),
-    /// Show what the last look at each target found that should not be so
-    #[command(after_help = "Example:\n  ebb admin drift")]
-    Drift,
-    /// See what runs now under which grant, and end it
-    #[command(subcommand)]
-    Sessions(Sessions),
-    /// End other people's access
-    #[command(subcommand)]
-    Grants(AdminGrants),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Audit {
-    /// Show the newest records
-    Tail(Tail),
-    /// Check that no record was changed, removed or inserted; exit code 1 if one was
-    #[command(after_help = "Example:\n  ebb admin audit verify")]
-    Verify,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-With --follow, --output json writes one record a line.
-
-Example:
-  ebb admin audit tail --lines 50
-  ebb admin audit tail --follow --output json | jq .action")]
-pub(crate) struct Tail {
-    /// How many
-    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 20)]
-    pub(crate) lines: usize,
-    /// All those after this number instead
-    #[arg(long, value_name = "SEQ", conflicts_with = "lines")]
-    pub(crate) after: Option<u64>,
-    /// Go on with new ones as they come
-    #[arg(long, short)]
-    pub(crate) follow: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Agents {
-    /// Make a token with which one agent may enrol, once
-    Token(AgentToken),
-    /// List the agents
-    #[command(after_help = "Example:\n  ebb admin agents list")]
-    List,
-    /// Take an agent out at once: its certificate opens nothing any more
-    Revoke(RevokeAgent),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Grants that it held go to other agents of the same integrations, where there are any. To let it back \
-in, make a token and enrol it again.
-
-Example:
-  ebb admin agents revoke db-eu --comment \"its host was stolen\"")]
-pub(crate) struct RevokeAgent {
-    /// The agent's name or id
-    #[arg(value_name = "NAME")]
-    pub(crate) agent: String,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: String,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Sessions {
-    /// List the live sessions
-    List(ListSessions),
-    /// End one session; its grant stays
-    End(EndSession),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  ebb admin sessions list --integration orders")]
-pub(crate) struct ListSessions {
-    /// Only those on this integration
-    #[arg(long, value_name = "NAME")]
-    pub(crate) integration: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  ebb admin sessions end grt_0192ab34/4711 --comment \"holds locks\""
-)]
-pub(crate) struct EndSession {
-    /// The session as the list shows it; the beginning of the grant's id will do
-    #[arg(value_name = "GRANT/ID")]
-    pub(crate) session: String,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  ebb admin agents token db-eu > token
-  ebb admin agents token db-eu --integration orders --integration billing > token
-  ebb admin agents token db-eu --valid-for 1h --output json")]
-pub(crate) struct AgentToken {
-    /// The agent's name, as in `at: agent/NAME` in the broker's settings
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// For how long it can be used; else as long as the broker says
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) valid_for: Option<AccessDuration>,
-    /// The agent may serve this integration; may be repeated. Else all that the settings give it
-    #[arg(long = "integration", value_name = "NAME")]
-    pub(crate) integrations: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminGrants {
-    /// End somebody's grant at once; say why
-    Revoke(Revoke),
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  ebb admin grants revoke grt_0192ab34 --comment \"laptop lost\""
-)]
-pub(crate) struct Revoke {
-    /// The grant's id, or the beginning of it
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! Requests and grants in words.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
-    api::{Connect, EndReason, Grant, GrantState, Request, RequestState, WaitingFor},
+    api::{Connect, EndReason, Grant, GrantState, Request, RequestState, Told, WaitingFor},
     output::{Cell, Tone},
     text::{clock, moment},
 };
@@ -34,6 +36,39 @@ pub(crate) fn waits_for(groups: &[WaitingFor]) -> String {
     texts.join(" and ")
 }
 
+/// Who was told: `maria@x, 14:03 (Data Team)`, with the step, the one they stand in for, and whether
+/// they are still needed.
+pub(crate) fn told(told: &Told, now: Timestamp) -> String {
+    let mut why = told.group.clone();
+    if told.step > 0 {
+        why.push_str(&format!(", step {}", told.step));
+    }
+    if let Some(other) = &told.in_place_of {
+        why.push_str(&format!(", for {other}"));
+    }
+    let gone = told.withdrawn_at.map(|at| format!(", not needed since {}", moment(at, now)));
+    format!("{}, {} ({why}){}", told.who, moment(told.at, now), gone.unwrap_or_default())
+}
+
+/// What an operator's own permissions consist of.
+pub(crate) fn rights(request: &Request) -> Option<String> {
+    let own = request.items.iter().filter(|item| !item.rights.is_empty());
+    let texts: Vec<_> =
+        own.map(|item| format!("{}: {}", item.permission, item.rights.join(", "))).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// The resources' tags, each once: `data=pii, env=prod`.
+pub(crate) fn tags(request: &Request) -> Option<String> {
+    let all = request.items.iter().flat_map(|item| &item.tags);
+    let texts: BTreeSet<_> = all
+        .map(|(key, value)| {
+            format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        })
+        .collect();
+    (!texts.is_empty()).then(|| texts.into_iter().collect::<Vec<_>>().join(", "))
+}
+
 /// A request's state, with who decided and why it ended.
 pub(crate) fn request_state(request: &Request) -> Cell {
     let tone = match request.state {
@@ -48,6 +83,42 @@ pub(crate) fn request_state(request: &Request) -> Cell {
         None => request.state.to_string(),
     };
     Cell::toned(text, tone)
+}
+
+/// When access begins that is approved; none where it has begun.
+pub(crate) fn begins(request: &Request, now: Timestamp) -> Option<String> {
+    if !request.awaits_activation {
+        return None;
+    }
+    let start = request.starts_at.filter(|start| *start > now);
+    Some(match (request.activate_by, start) {
+        (Some(by), Some(start)) => format!(
+            "`ebb activate {}` lets it begin from {} until {}",
+            request.id,
+            clock(start, now),
+            clock(by, now)
+        ),
+        (Some(by), None) => {
+            format!("`ebb activate {}` lets it begin until {}", request.id, clock(by, now))
+        }
+        (None, _) => {
+            format!("it begins at {}", clock(start.or(request.starts_at).unwrap_or(now), now))
+        }
+    })
+}
+
+/// How the review of an emergency stands.
+pub(crate) fn use_review(request: &Request, now: Timestamp) -> Cell {
+    match &request.break_glass {
+        None => Cell::toned("", Tone::Plain),
+        Some(review) => match &review.written {
+            Some(written) => Cell::toned(format!("written by {}", written.by), Tone::Good),
+            None if review.due_at <= now => {
+                Cell::toned(format!("overdue since {}", moment(review.due_at, now)), Tone::Bad)
+            }
+            None => Cell::toned(format!("due {}", moment(review.due_at, now)), Tone::Waits),
+        },
+    }
 }
 
 /// A grant's state, with why it ended and whether somebody must look at it.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    api::{Grant, GrantState, Request},
+    api::{Delegation, Grant, GrantState, Request},
     exit::{Exit, Stop},
 };
 
@@ -32,6 +32,14 @@ impl HasId for Request {
 impl HasId for Grant {
     const PREFIX: &'static str = "grt_";
     const WHAT: &'static str = "grant";
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl HasId for Delegation {
+    const PREFIX: &'static str = "dlg_";
+    const WHAT: &'static str = "delegation";
     fn id(&self) -> &str {
         &self.id
     }

@@ -54,6 +54,12 @@ pub enum Action {
     /// Somebody approved; more may be needed.
     #[serde(rename = "request.reviewed")]
     RequestReviewed,
+    /// More people were asked, because those before had not decided.
+    #[serde(rename = "request.escalated")]
+    RequestEscalated,
+    /// Somebody said that they are looking; escalation waits for them.
+    #[serde(rename = "request.claimed")]
+    RequestClaimed,
     /// A request got all the approvals it needs, or needed none.
     #[serde(rename = "request.approved")]
     RequestApproved,
@@ -66,9 +72,39 @@ pub enum Action {
     /// Nobody decided in time.
     #[serde(rename = "request.lapsed")]
     RequestLapsed,
+    /// Access of an approved request begins, which had to wait for its start or for its requester.
+    #[serde(rename = "request.activated")]
+    RequestActivated,
+    /// More time was asked for.
+    #[serde(rename = "request.extension_asked")]
+    ExtensionAsked,
+    /// More time got all the approvals it needs, or needed none.
+    #[serde(rename = "request.extension_approved")]
+    ExtensionApproved,
+    /// Somebody denied more time.
+    #[serde(rename = "request.extension_denied")]
+    ExtensionDenied,
+    /// Nobody decided on more time while it could be given.
+    #[serde(rename = "request.extension_lapsed")]
+    ExtensionLapsed,
+    /// Somebody used a flow for emergencies.
+    #[serde(rename = "breakglass.activated")]
+    BreakglassActivated,
+    /// Somebody was reminded of a review that they owe.
+    #[serde(rename = "review.reminded")]
+    ReviewReminded,
+    /// The review of an emergency was written; the details hold it.
+    #[serde(rename = "review.written")]
+    ReviewWritten,
     /// All grants of a request have ended.
     #[serde(rename = "request.ended")]
     RequestEnded,
+    /// Somebody named a substitute for their approvals.
+    #[serde(rename = "delegation.created")]
+    DelegationCreated,
+    /// A delegation was ended before its time.
+    #[serde(rename = "delegation.ended")]
+    DelegationEnded,
     /// The intent to provision was written down.
     #[serde(rename = "grant.provisioning")]
     GrantProvisioning,
@@ -78,6 +114,18 @@ pub enum Action {
     /// An attempt to provision failed.
     #[serde(rename = "grant.provision_failed")]
     GrantProvisionFailed,
+    /// The intent to let it last longer was written down.
+    #[serde(rename = "grant.extending")]
+    GrantExtending,
+    /// The place that has it knows of the later deadline.
+    #[serde(rename = "grant.extended")]
+    GrantExtended,
+    /// The place that has it could not be told of the later deadline; it is tried again.
+    #[serde(rename = "grant.extend_failed")]
+    GrantExtendFailed,
+    /// Its principal was warned that it ends soon.
+    #[serde(rename = "grant.ending_soon")]
+    GrantEndingSoon,
     /// The intent to tear down was written down.
     #[serde(rename = "grant.revoking")]
     GrantRevoking,

@@ -29,9 +29,27 @@ impl AccessDuration {
         (1..=LONGEST_SECONDS).contains(&seconds).then_some(Self { seconds })
     }
 
+    /// So many minutes, from 1 to 31 days' worth; the nearest of them where it lies outside.
+    pub const fn from_minutes(minutes: u32) -> Self {
+        let most = LONGEST_SECONDS / 60;
+        let minutes = if minutes < 1 {
+            1
+        } else if minutes > most {
+            most
+        } else {
+            minutes
+        };
+        Self { seconds: minutes * 60 }
+    }
+
     /// Its length in seconds.
     pub fn seconds(self) -> u32 {
         self.seconds
+    }
+
+    /// This and `more` together; none where that is longer than 31 days.
+    pub fn longer_by(self, more: Self) -> Option<Self> {
+        Self::from_seconds(self.seconds.checked_add(more.seconds)?)
     }
 
     /// The moment so long after `from`; the end of time where that lies beyond it.

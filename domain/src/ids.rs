@@ -107,6 +107,11 @@ typed_id!(
     TokenId,
     "tok"
 );
+typed_id!(
+    /// Names a delegation: who speaks in whose place.
+    DelegationId,
+    "dlg"
+);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,13 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{IntegrationName, PermissionName, ResourceId};
+use crate::{
+    names::{IntegrationName, PermissionName, ResourceId},
+    principal::Subject,
+};
+
+/// The tag that names a resource's owner.
+pub const OWNER_TAG: &str = "owner";
 
 /// What sort of thing a resource is. It decides which permissions exist for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,11 +22,13 @@ pub enum ResourceKind {
     Mysql,
     /// One S3 bucket.
     S3,
+    /// One EC2 instance. Flows may be about them; no connector gives access to them yet.
+    Ec2,
 }
 
 impl ResourceKind {
     /// All kinds, for messages and completions.
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::S3];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Mysql, Self::S3, Self::Ec2];
 
     /// The kind as settings and flows write it.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +36,7 @@ impl ResourceKind {
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
             Self::S3 => "s3",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -36,6 +45,7 @@ impl ResourceKind {
         match self {
             Self::Postgres | Self::Mysql => &["select", "full", "ddl", "admin"],
             Self::S3 => &["read-only", "read-write"],
+            Self::Ec2 => &["ssm-session"],
         }
     }
 
@@ -66,21 +76,51 @@ pub struct Resource {
     pub tags: BTreeMap<String, String>,
 }
 
+impl Resource {
+    /// Who owns it, as its tag `owner` says: an e-mail address, `user:…` or `group:…`.
+    pub fn owner(&self) -> Option<Subject> {
+        let owner = self.tags.get(OWNER_TAG)?;
+        let owner = owner.parse().or_else(|_| owner.parse().map(Subject::User)).ok();
+        // A tag must not make everybody an approver.
+        owner.filter(|owner| *owner != Subject::Everyone)
+    }
+}
+
 /// All resources that are known now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     resources: BTreeMap<ResourceId, Resource>,
+    /// Those that bear each native name, so that finding one by its name costs no walk over all.
+    names: BTreeMap<String, Vec<ResourceId>>,
 }
 
 impl Inventory {
     /// An inventory of these resources.
     pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
-        Self { resources: resources.into_iter().map(|r| (r.id.clone(), r)).collect() }
+        let resources: BTreeMap<_, _> = resources.into_iter().map(|r| (r.id.clone(), r)).collect();
+        let mut names: BTreeMap<String, Vec<ResourceId>> = BTreeMap::new();
+        for resource in resources.values() {
+            names.entry(resource.native.clone()).or_default().push(resource.id.clone());
+        }
+        Self { resources, names }
     }
 
     /// The resource of that id.
     pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
         self.resources.get(id)
+    }
+
+    /// The resources that their targets call so, in the order of their ids.
+    pub fn named(&self, native: &str) -> impl Iterator<Item = &Resource> {
+        self.names.get(native).into_iter().flatten().filter_map(|id| self.resources.get(id))
+    }
+
+    /// The resources whose ids come after this one, in the order of their ids; all where it is none.
+    pub fn after(&self, id: Option<&ResourceId>) -> impl Iterator<Item = &Resource> {
+        use std::ops::Bound::{Excluded, Unbounded};
+
+        let from = id.map_or(Unbounded, Excluded);
+        self.resources.range::<ResourceId, _>((from, Unbounded)).map(|(_, resource)| resource)
     }
 
     /// All resources in the order of their ids.

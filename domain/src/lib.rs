@@ -6,9 +6,13 @@
 //! randomness: both come in as arguments.
 
 pub mod approval;
+pub mod approver;
 pub mod audit;
 pub mod clock_offset;
+pub mod condition;
+pub mod delegation;
 pub mod duration;
+pub mod explain;
 pub mod flow;
 pub mod grant;
 pub mod ids;
@@ -18,16 +22,21 @@ pub mod names;
 pub mod notice;
 pub mod offer;
 pub mod order;
+pub mod people;
 pub mod placing;
 pub mod principal;
 pub mod refusal;
 pub mod request;
 pub mod right;
+pub mod schedule;
 pub mod scope;
 pub mod scram;
 pub mod session;
+pub mod tags;
+pub mod terms;
 pub mod transition;
 pub mod verifier;
+pub mod zone;
 
 pub use jiff::Timestamp;
 pub use transition::{Effect, Transition};

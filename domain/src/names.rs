@@ -117,6 +117,11 @@ name_type!(
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
 );
 name_type!(
+    /// An on-call schedule's name.
+    ScheduleName, "schedule name", is_slug,
+    "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
+);
+name_type!(
     /// An integration's name.
     IntegrationName, "integration name", is_slug,
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
@@ -129,6 +134,11 @@ name_type!(
 name_type!(
     /// An agent's name, as in `at: agent/db-eu`.
     AgentName, "agent name", is_slug,
+    "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
+);
+name_type!(
+    /// A channel's name, as in `channel:ops`.
+    ChannelName, "channel name", is_slug,
     "use 1 to 63 characters of a-z 0-9 . _ - beginning with a letter or digit"
 );
 name_type!(

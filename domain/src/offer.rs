@@ -1,7 +1,7 @@
 //! What a person may ask for, through which flow and with whose approval.
 
 use crate::{
-    flow::{AccessFlow, ApprovalPolicy, Need, Policies},
+    flow::{AccessFlow, ApprovalPolicy, Need, Policies, Voices},
     inventory::{Inventory, Resource},
     names::{PermissionName, PrincipalId},
     principal::Directory,
@@ -26,8 +26,7 @@ pub fn offers<'a>(
     policies: &'a Policies,
     directory: &Directory,
 ) -> Vec<Offer<'a>> {
-    let flows: Vec<_> =
-        policies.flows.values().filter(|flow| flow.admits(person, directory)).collect();
+    let flows = policies.admitting(person, directory);
     let mut offers = Vec::new();
     for resource in inventory.iter() {
         for flow in &flows {
@@ -40,7 +39,7 @@ pub fn offers<'a>(
 }
 
 /// The flow to use where none was named: the only one that admits the person and offers all that
-/// is wanted.
+/// is wanted. A flow for emergencies must be named: nobody uses it by accident.
 ///
 /// # Errors
 /// None fits, or more than one.
@@ -51,9 +50,9 @@ pub fn choose_flow<'a>(
     directory: &Directory,
 ) -> Result<&'a AccessFlow, Refusal> {
     let fits: Vec<_> = policies
-        .flows
-        .values()
-        .filter(|flow| flow.admits(person, directory))
+        .admitting(person, directory)
+        .into_iter()
+        .filter(|flow| flow.break_glass.is_none())
         .filter(|flow| {
             wanted.iter().all(|(resource, permission)| {
                 let offered = policies.permissions(flow, resource);
@@ -68,8 +67,17 @@ pub fn choose_flow<'a>(
     }
 }
 
+/// A flow's approval in words, with its rules in their order: `at most 1h: automatic; otherwise any of
+/// DBAs (user:…)`.
+pub fn approval_in_words(flow: &AccessFlow) -> String {
+    let rules = flow.rules.iter().map(|rule| format!("{}: {}", rule.when, describe(&rule.policy)));
+    let last = describe(&flow.approval);
+    let last = if flow.rules.is_empty() { last } else { format!("otherwise {last}") };
+    rules.chain([last]).collect::<Vec<_>>().join("; ")
+}
+
 /// A policy in words: `automatic`, or `any of DBAs (user:…) and all of Security (group:…)`.
-pub fn describe(policy: &ApprovalPolicy) -> String {
+fn describe(policy: &ApprovalPolicy) -> String {
     let ApprovalPolicy::Groups { between, groups, .. } = policy else {
         return "automatic".to_owned();
     };
@@ -77,8 +85,9 @@ pub fn describe(policy: &ApprovalPolicy) -> String {
         .iter()
         .map(|group| {
             let need = match group.need {
-                Need::Any => "any",
-                Need::All => "all",
+                Voices::Any => "any".to_owned(),
+                Voices::All => "all".to_owned(),
+                Voices::AtLeast(count) => format!("{count}"),
             };
             let of: Vec<_> = group.of.iter().map(ToString::to_string).collect();
             format!("{need} of {} ({})", group.name, of.join(", "))
@@ -88,4 +97,30 @@ pub fn describe(policy: &ApprovalPolicy) -> String {
         Need::All => " and ",
         Need::Any => " or ",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{ApprovalRule, ApproverGroup, DurationRule};
+
+    #[test]
+    fn rules_are_told_in_their_order() {
+        let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
+        let hour = "1h".parse().unwrap();
+        let mut flow = AccessFlow::new(
+            "shop".parse().unwrap(),
+            Vec::new(),
+            Vec::new(),
+            ApprovalPolicy::groups(Need::All, vec![dbas], hour),
+            DurationRule::new(hour, hour),
+        );
+        assert_eq!(approval_in_words(&flow), "any of DBAs (group:dba)");
+        let when = serde_json::from_str(r#"{"duration_at_most":"10m"}"#).unwrap();
+        flow.rules.push(ApprovalRule { when, policy: ApprovalPolicy::Automatic });
+        assert_eq!(
+            approval_in_words(&flow),
+            "at most 10m: automatic; otherwise any of DBAs (group:dba)"
+        );
+    }
 }

@@ -39,6 +39,8 @@ pub enum Runner {
 pub enum Purpose {
     /// To make a grant that nobody holds yet.
     Make,
+    /// To keep a grant that is there, on other terms.
+    Keep,
     /// To end a grant.
     End,
 }
@@ -56,7 +58,7 @@ impl Runner {
     /// The agent for a grant that is at `place` now, or nowhere yet. None where there is no choice:
     /// the broker runs it, or nobody who may take it is there.
     ///
-    /// Who has it keeps it: to end a grant whenever they are there, to make one while they take new
+    /// Who has it keeps it: to end or keep a grant whenever they are there, to make one while they take new
     /// ones. Otherwise the grant's id decides among the others, so that all replicas and a second
     /// look choose alike, and grants spread evenly (rendezvous hashing).
     pub fn choose(
@@ -69,7 +71,7 @@ impl Runner {
         let there = place.and_then(|place| agents.iter().find(|agent| agent.name == *place));
         let willing: Vec<_> = agents.iter().filter(|agent| agent.takes_new_grants()).collect();
         let chosen = match (purpose, there) {
-            (Purpose::End, Some(there)) => Some(there),
+            (Purpose::End | Purpose::Keep, Some(there)) => Some(there),
             // A clock that is off does not keep an agent from ending what must end now.
             (Purpose::End, None) if willing.is_empty() => heaviest(grant, agents),
             (Purpose::Make, Some(there)) if there.takes_new_grants() => Some(there),

@@ -15,8 +15,24 @@ pub struct Principal {
     pub display_name: String,
     /// The groups it is in now.
     pub groups: BTreeSet<GroupName>,
+    /// Who its manager is, where the identity provider tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<PrincipalId>,
     /// A disabled principal may do nothing; it is kept so that old records can be read.
     pub disabled: bool,
+}
+
+impl Principal {
+    /// A principal in these groups, called by its name.
+    pub fn new(id: PrincipalId, groups: impl IntoIterator<Item = GroupName>) -> Self {
+        Self {
+            display_name: id.to_string(),
+            id,
+            groups: groups.into_iter().collect(),
+            manager: None,
+            disabled: false,
+        }
+    }
 }
 
 /// A person or a group, as settings and flows write it: `user:ana@example.com`, `group:data`.
@@ -27,7 +43,13 @@ pub enum Subject {
     User(PrincipalId),
     /// Everybody in a group, as of now.
     Group(GroupName),
+    /// Everybody who is known. Only a flow's requesters may say so: a text is never read as this
+    /// without being asked, so that nobody makes everybody an approver or an administrator.
+    Everyone,
 }
+
+/// How everybody is written.
+pub const EVERYONE: &str = "everyone";
 
 /// Why a text names no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +78,7 @@ impl TryFrom<String> for Subject {
     type Error = InvalidSubject;
 
     fn try_from(text: String) -> Result<Self, InvalidSubject> {
-        text.parse()
+        if text == EVERYONE { Ok(Self::Everyone) } else { text.parse() }
     }
 }
 
@@ -65,6 +87,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Group(name) => write!(f, "group:{name}"),
+            Self::Everyone => f.write_str(EVERYONE),
         }
     }
 }
@@ -86,12 +109,22 @@ impl From<Subject> for String {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directory {
     principals: BTreeMap<PrincipalId, Principal>,
+    /// The active members of each group, so that asking costs what the group is, not the company.
+    groups: BTreeMap<GroupName, BTreeSet<PrincipalId>>,
 }
 
 impl Directory {
     /// A directory of these principals; the last of one name wins.
     pub fn new(principals: impl IntoIterator<Item = Principal>) -> Self {
-        Self { principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect() }
+        let principals: BTreeMap<_, _> =
+            principals.into_iter().map(|p| (p.id.clone(), p)).collect();
+        let mut groups: BTreeMap<GroupName, BTreeSet<PrincipalId>> = BTreeMap::new();
+        for principal in principals.values().filter(|principal| !principal.disabled) {
+            for group in &principal.groups {
+                groups.entry(group.clone()).or_default().insert(principal.id.clone());
+            }
+        }
+        Self { principals, groups }
     }
 
     /// The principal of that name, if it is known and not disabled.
@@ -109,7 +142,21 @@ impl Directory {
         self.active(id).is_some_and(|principal| match subject {
             Subject::User(user) => user == id,
             Subject::Group(group) => principal.groups.contains(group),
+            Subject::Everyone => true,
         })
+    }
+
+    /// Every active principal that `subject` means.
+    pub fn members(&self, subject: &Subject) -> impl Iterator<Item = PrincipalId> {
+        let (user, group, everyone) = match subject {
+            Subject::User(user) => (self.active(user).map(|user| user.id.clone()), None, None),
+            Subject::Group(group) => (None, self.groups.get(group), None),
+            Subject::Everyone => (None, None, Some(self.principals.values())),
+        };
+        let everyone = everyone.into_iter().flatten().filter(|person| !person.disabled);
+        user.into_iter()
+            .chain(group.into_iter().flatten().cloned())
+            .chain(everyone.map(|person| person.id.clone()))
     }
 
     /// Every active principal that one of `subjects` means.
@@ -117,12 +164,7 @@ impl Directory {
         &self,
         subjects: impl IntoIterator<Item = &'a Subject>,
     ) -> BTreeSet<PrincipalId> {
-        let subjects: Vec<_> = subjects.into_iter().collect();
-        self.principals
-            .keys()
-            .filter(|id| subjects.iter().any(|subject| self.matches(subject, id)))
-            .cloned()
-            .collect()
+        subjects.into_iter().flat_map(|subject| self.members(subject)).collect()
     }
 }
 
@@ -132,12 +174,8 @@ pub(crate) mod tests {
 
     /// A principal in these groups.
     pub(crate) fn person(name: &str, groups: &[&str]) -> Principal {
-        Principal {
-            id: format!("{name}@example.com").parse().unwrap(),
-            display_name: name.to_owned(),
-            groups: groups.iter().map(|g| g.parse().unwrap()).collect(),
-            disabled: false,
-        }
+        let id = format!("{name}@example.com").parse().unwrap();
+        Principal::new(id, groups.iter().map(|group| group.parse().unwrap()))
     }
 
     #[test]
@@ -147,6 +185,7 @@ pub(crate) mod tests {
         let directory = Directory::new([person("ana", &["dba"]), ben]);
         let dba = Subject::Group("dba".parse().unwrap());
         assert_eq!(directory.resolve([&dba]).len(), 1);
+        assert_eq!(directory.resolve([&Subject::Everyone]).len(), 1);
         assert!(directory.active(&"ben@example.com".parse().unwrap()).is_none());
     }
 
@@ -157,5 +196,12 @@ pub(crate) mod tests {
         }
         assert!("data".parse::<Subject>().unwrap_err().to_string().contains("user:NAME"));
         assert!("group:Data".parse::<Subject>().is_err());
+    }
+
+    #[test]
+    fn everyone_is_read_only_where_it_is_asked_for() {
+        assert!("everyone".parse::<Subject>().is_err());
+        let json = serde_json::to_string(&Subject::Everyone).unwrap();
+        assert_eq!(serde_json::from_str::<Subject>(&json).unwrap(), Subject::Everyone);
     }
 }

@@ -3,8 +3,12 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use crate::{
+    delegation::DelegationMistake,
     duration::AccessDuration,
+    ids::RequestId,
     names::{FlowName, PermissionName, PrincipalId, ResourceId},
 };
 
@@ -60,6 +64,11 @@ pub enum Refusal {
     },
     /// The flow wants a reason.
     ReasonRequired,
+    /// The flow wants a longer reason.
+    ReasonTooShort {
+        /// The fewest characters.
+        least: u32,
+    },
     /// The flow wants a ticket.
     TicketRequired {
         /// What it must look like.
@@ -74,7 +83,23 @@ pub enum Refusal {
     ApprovalUnsatisfiable {
         /// Through which flow.
         flow: FlowName,
+        /// Which groups lack whom.
+        lacks: Vec<String>,
     },
+    /// The delegation breaks a rule.
+    DelegationRefused {
+        /// Which.
+        why: DelegationMistake,
+    },
+    /// Somebody else is looking at the request.
+    AlreadyClaimed {
+        /// Who.
+        by: PrincipalId,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// This person has looked at the request before; each may pause its escalation once.
+    ClaimedBefore,
     /// Nobody decides on their own request (I9).
     OwnRequest,
     /// This person's word does not count for this request.
@@ -86,7 +111,44 @@ pub enum Refusal {
         /// How the request stands.
         state: &'static str,
     },
-    /// The time to decide has passed.
+    /// Access cannot begin then.
+    StartNotPossible {
+        /// Why not.
+        why: &'static str,
+    },
+    /// The request has nothing to activate.
+    NothingToActivate {
+        /// How it stands.
+        state: &'static str,
+    },
+    /// The start that was asked for is still ahead.
+    NotYet {
+        /// When it can be activated.
+        opens: Timestamp,
+    },
+    /// The flow gives no more time, or not now.
+    ExtensionNotPossible {
+        /// Why not.
+        why: &'static str,
+    },
+    /// Together with the time that was granted, longer than the flow's maximum.
+    ExtensionTooLong {
+        /// What access would last in all; none where that is longer than can be written.
+        total: Option<AccessDuration>,
+        /// The longest that the flow grants.
+        max: AccessDuration,
+    },
+    /// There is no review to be written.
+    NoReviewDue {
+        /// Why not.
+        why: &'static str,
+    },
+    /// An earlier emergency has no written review although its time has passed.
+    ReviewOverdue {
+        /// Which one.
+        request: RequestId,
+    },
+    /// The time to decide or to activate has passed.
     RequestLapsed,
     /// A denial needs a word of explanation.
     CommentRequired,
@@ -119,13 +181,24 @@ impl Refusal {
             Self::FlowAmbiguous { .. } => "flow_ambiguous",
             Self::DurationTooLong { .. } => "duration_too_long",
             Self::ReasonRequired => "reason_required",
+            Self::ReasonTooShort { .. } => "reason_too_short",
             Self::TicketRequired { .. } => "ticket_required",
             Self::TicketMismatch { .. } => "ticket_mismatch",
             Self::ApprovalUnsatisfiable { .. } => "approval_unsatisfiable",
+            Self::DelegationRefused { .. } => "delegation_refused",
+            Self::AlreadyClaimed { .. } => "already_claimed",
+            Self::ClaimedBefore => "claimed_before",
             Self::OwnRequest => "own_request",
             Self::NotAnApprover => "not_an_approver",
             Self::AlreadyReviewed => "already_reviewed",
             Self::AlreadyDecided { .. } => "already_decided",
+            Self::StartNotPossible { .. } => "start_not_possible",
+            Self::NothingToActivate { .. } => "nothing_to_activate",
+            Self::NotYet { .. } => "not_yet",
+            Self::ExtensionNotPossible { .. } => "extension_not_possible",
+            Self::ExtensionTooLong { .. } => "extension_too_long",
+            Self::NoReviewDue { .. } => "no_review_due",
+            Self::ReviewOverdue { .. } => "review_overdue",
             Self::RequestLapsed => "request_lapsed",
             Self::CommentRequired => "comment_required",
             Self::NotTheRequester => "not_the_requester",
@@ -161,18 +234,46 @@ impl fmt::Display for Refusal {
                 write!(f, "{asked} is longer than this flow's maximum of {max}")
             }
             Self::ReasonRequired => f.write_str("this flow requires a reason"),
+            Self::ReasonTooShort { least } => {
+                write!(f, "this flow requires a reason of at least {least} characters")
+            }
             Self::TicketRequired { pattern } => {
                 write!(f, "this flow requires a ticket that matches {pattern}")
             }
             Self::TicketMismatch { pattern } => write!(f, "the ticket does not match {pattern}"),
-            Self::ApprovalUnsatisfiable { flow } => {
-                write!(f, "too few people could approve this: see the approver groups of {flow}")
+            Self::ApprovalUnsatisfiable { flow, lacks } => {
+                write!(f, "too few people could approve this through {flow}: {}", lacks.join("; "))
+            }
+            Self::DelegationRefused { why } => write!(f, "this delegation cannot be: {why}"),
+            Self::AlreadyClaimed { by, until } => {
+                write!(f, "{by} is looking at this request until {until}")
+            }
+            Self::ClaimedBefore => {
+                f.write_str("you have claimed this request before: decide, or let it go on")
             }
             Self::OwnRequest => f.write_str("nobody decides on their own request"),
             Self::NotAnApprover => f.write_str("you are not among this request's approvers"),
             Self::AlreadyReviewed => f.write_str("you have decided on this request already"),
             Self::AlreadyDecided { state } => write!(f, "the request is {state} already"),
-            Self::RequestLapsed => f.write_str("the time to decide on this request has passed"),
+            Self::StartNotPossible { why } => write!(f, "access cannot begin then: {why}"),
+            Self::NothingToActivate { state } => {
+                write!(f, "there is nothing to activate: the request is {state}")
+            }
+            Self::NotYet { opens } => write!(f, "it can be activated from {opens} on"),
+            Self::ExtensionNotPossible { why } => write!(f, "no more time: {why}"),
+            Self::ExtensionTooLong { total: Some(total), max } => {
+                write!(f, "{total} in all is longer than this flow's maximum of {max}")
+            }
+            Self::ExtensionTooLong { total: None, max } => {
+                write!(f, "that is longer in all than this flow's maximum of {max}")
+            }
+            Self::NoReviewDue { why } => write!(f, "there is no review to write: {why}"),
+            Self::ReviewOverdue { request } => {
+                write!(f, "write the review of {request} first: ebb reviews write {request}")
+            }
+            Self::RequestLapsed => {
+                f.write_str("the time to decide on this request, or to activate it, has passed")
+            }
             Self::CommentRequired => f.write_str("a denial needs a comment"),
             Self::NotTheRequester => f.write_str("only its requester may do this"),
             Self::GrantNotActive { state } => write!(f, "the grant is {state}, not active"),

@@ -1,6 +1,8 @@
 //! What a decision returns: the next state and everything that belongs to it.
 
-use crate::{audit::AuditEvent, grant::Grant, notice::Notice, order::Order};
+use crate::{
+    audit::AuditEvent, duration::AccessDuration, grant::Grant, notice::Notice, order::Order,
+};
 
 /// One step of a state machine. The state, the audit events and the notices are committed in one
 /// transaction (I11); orders are carried out after it, because the intent must be on record
@@ -21,6 +23,8 @@ pub struct Transition<S> {
 pub enum Effect {
     /// Store this new grant.
     Plan(Grant),
+    /// Let the live grants of this request last so much longer.
+    Extend(AccessDuration),
     /// Send this order to where the integration's connector runs.
     Send(Order),
     /// Put this notice into the outbox.

@@ -146,6 +146,14 @@ impl Broker {
         Ok(())
     }
 
+    /// Lets it read its settings again.
+    ///
+    /// # Errors
+    /// When it doesn't run.
+    pub fn reload(&self) -> Result<()> {
+        self.process.as_ref().context("the broker isn't running")?.signal(Signal::SIGHUP)
+    }
+
     /// Kills it, as a power cut would.
     ///
     /// # Errors

@@ -19,11 +19,17 @@ pub enum Person {
     Audrey,
     /// Left the company: disabled.
     Leo,
+    /// A database administrator of the data team; approves what is personal.
+    Maria,
+    /// The same.
+    Joao,
+    /// Leads security.
+    Carlos,
 }
 
 impl Person {
     /// Everybody.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Ana,
         Self::Ben,
         Self::Bea,
@@ -32,6 +38,9 @@ impl Person {
         Self::Adam,
         Self::Audrey,
         Self::Leo,
+        Self::Maria,
+        Self::Joao,
+        Self::Carlos,
     ];
 
     /// First name, in lower case.
@@ -45,6 +54,9 @@ impl Person {
             Self::Adam => "adam",
             Self::Audrey => "audrey",
             Self::Leo => "leo",
+            Self::Maria => "maria",
+            Self::Joao => "joao",
+            Self::Carlos => "carlos",
         }
     }
 
@@ -62,6 +74,8 @@ impl Person {
             Self::Eve => "sales",
             Self::Adam => "platform",
             Self::Audrey => "audit",
+            Self::Maria | Self::Joao => "data-team",
+            Self::Carlos => "leads",
         }
     }
 

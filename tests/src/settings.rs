@@ -131,6 +131,12 @@ pub fn standard_flows(with_aws: bool) -> Vec<(String, String)> {
     flows
 }
 
+/// Flows on the shop's database about when access begins, more time, emergencies and leavers.
+pub const LIFE_FLOWS: &str = include_str!("../flows/life.yaml");
+
+/// Flows on the shop's database about who must approve, and an on-call schedule.
+pub const APPROVAL_FLOWS: &str = include_str!("../flows/approval.yaml");
+
 /// Writes a file, with the folders above it.
 ///
 /// # Errors

@@ -86,6 +86,8 @@ impl Draft {
         for effect in effects {
             match effect {
                 Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
+                // Its grants have to be read first: see `add_request`.
+                Effect::Extend(_) => {}
                 Effect::Send(order) => self.orders.push((order, place.cloned())),
                 Effect::Notify(notice) => self.change.notices.push(OutboxItem {
                     id: NoticeId::new(now, broker.ports.ids.entropy()),
@@ -188,6 +190,43 @@ impl Broker {
             None => {}
         }
         Ok(draft)
+    }
+
+    /// Takes up a request's transition together with what it means for grants that it has already.
+    pub(crate) async fn draft_request(
+        &self,
+        version: u64,
+        transition: Transition<AccessRequest>,
+        now: Timestamp,
+    ) -> Result<Draft, StoreError> {
+        let mut draft = Draft::default();
+        self.add_request(&mut draft, version, transition, now).await?;
+        Ok(draft)
+    }
+
+    /// The same, in a draft that holds other things too.
+    pub(crate) async fn add_request(
+        &self,
+        draft: &mut Draft,
+        version: u64,
+        transition: Transition<AccessRequest>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = transition.state.id;
+        let more = transition.effects.iter().find_map(|effect| match effect {
+            Effect::Extend(by) => Some(*by),
+            _ => None,
+        });
+        draft.request(self, Some(version), transition, now);
+        let Some(by) = more else { return Ok(()) };
+        let query = GrantQuery { request: Some(id), limit: 1_000, ..GrantQuery::default() };
+        for grant in self.store().grants(&query).await? {
+            let runner = self.ports.placement.runner(&grant.value.integration);
+            if let Some(extended) = grant.value.extend(by, Actor::Broker, now) {
+                draft.grant(self, grant.version, extended.placed(&runner, now), now);
+            }
+        }
+        Ok(())
     }
 
     /// Runs `attempt` until nobody else was faster.

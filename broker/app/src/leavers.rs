@@ -4,8 +4,8 @@ use ebbgate_broker_ports::store::RequestQuery;
 use ebbgate_domain::{
     Timestamp,
     audit::Actor,
-    grant::{Grant, RevokeReason},
-    ids::GrantId,
+    grant::Grant,
+    request::Loss,
 };
 use jiff::SignedDuration;
 use tokio::sync::Mutex;
@@ -35,10 +35,10 @@ impl Again {
 }
 
 impl Broker {
-    /// Lets changed settings take effect on what is under way (I10): requests of people who left
-    /// the flow's requesters are cancelled, grants of people who are gone or disabled revoked. One
-    /// that fails does not keep the others from it, and is tried again with the scheduler's next
-    /// tick.
+    /// Lets changed settings take effect on what is under way (I10): of people who are gone, who
+    /// are not among the flow's requesters any more, or whose flow was removed, requests that have
+    /// not begun are cancelled and grants revoked, where the flow does not keep them. One that fails
+    /// does not keep the others from it, and is tried again with the scheduler's next tick.
     ///
     /// # Errors
     /// The store failed.
@@ -70,15 +70,17 @@ impl Broker {
         *self.unsettled.lock().await = Some(Again { next, failures: failures + 1 });
     }
 
-    pub(crate) fn has_left(&self, grant: &Grant) -> bool {
-        self.snapshot().directory.active(&grant.principal).is_none()
+    /// Why this grant's principal may not have it any more, where that is so.
+    pub(crate) fn lost(&self, grant: &Grant) -> Option<Loss> {
+        let snapshot = self.snapshot();
+        snapshot.policies.loss(&grant.flow, &grant.principal, &snapshot.directory)
     }
 
     async fn try_settle(&self) -> Result<(), AppError> {
         let (mut before, mut failures) = (None, Failures::default());
         loop {
             let query =
-                RequestQuery { pending: true, before, limit: BATCH, ..RequestQuery::default() };
+                RequestQuery { open: true, before, limit: BATCH, ..RequestQuery::default() };
             let page = self.store().requests(&query).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.value.id);
@@ -90,24 +92,26 @@ impl Broker {
         let mut walk = self.live_grants(&[]);
         while let Some(page) = walk.next_page().await? {
             for grant in page {
-                if self.has_left(&grant) {
-                    failures.take(grant.id, self.revoke_leaver(grant.id).await);
+                if let Some(loss) = self.lost(&grant) {
+                    failures.take(grant.id, self.revoke_lost(&grant, loss).await);
                 }
             }
         }
         failures.first()
     }
 
-    async fn revoke_leaver(&self, id: GrantId) -> Result<(), AppError> {
+    async fn revoke_lost(&self, grant: &Grant, loss: Loss) -> Result<(), AppError> {
+        let request = self.store().request(grant.request).await?;
+        if request.is_some_and(|request| !request.value.ends_by(loss)) {
+            return Ok(());
+        }
         self.retry(|| async {
-            let Some(current) = self.store().grant(id).await? else {
+            let Some(current) = self.store().grant(grant.id).await? else {
                 return Ok(());
             };
             let now = self.now();
             // One that is ending already needs no other end.
-            let Ok(transition) =
-                current.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now)
-            else {
+            let Ok(transition) = current.value.revoke(loss.reason(), &Actor::Broker, now) else {
                 return Ok(());
             };
             let draft = self.draft_grant(current.version, transition, now).await?;

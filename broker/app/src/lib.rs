@@ -1,12 +1,15 @@
 //! The broker's use cases: each reads what it needs, lets the pure core decide, commits state,
 //! audit and notices in one transaction, and only then has orders carried out.
 
+mod activate;
 mod agents;
 mod audit;
 mod credentials;
+mod delegate;
 mod draft;
 mod drift;
 mod error;
+mod explain;
 mod grants;
 mod leavers;
 mod outbox;
@@ -17,6 +20,7 @@ mod review;
 mod schedule;
 mod sessions;
 mod submit;
+mod use_reviews;
 mod walk;
 
 use std::sync::Arc;
@@ -28,13 +32,16 @@ use tokio::sync::Notify;
 pub use agents::{NewToken, TokenWish, spent_token_hash};
 pub use audit::AuditState;
 pub use credentials::IssuedCredential;
+pub use delegate::DelegationWish;
 pub use drift::DriftReport;
 pub use error::{AppError, Mistake};
+pub use explain::{Asked, Explained};
 pub use outbox::Outbox;
 pub use places::Standing;
 pub use requests::RequestView;
 pub use sessions::{EndSession, SessionView, Sessions};
 pub use submit::{Wish, WishItem};
+pub use use_reviews::UsePage;
 
 /// Everything that the use cases work with.
 pub struct Ports {

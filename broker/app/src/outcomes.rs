@@ -58,7 +58,7 @@ impl Broker {
                 let grant = transition.state.clone();
                 let draft = self.draft_grant(current.version, transition, now).await?;
                 self.commit(draft).await?;
-                self.count(&grant, outcome, now);
+                self.count(&current.value, &grant, outcome, now);
                 if grant.is_over() {
                     self.ports.placement.over(&grant);
                 }
@@ -126,8 +126,10 @@ impl Broker {
         self.commit(draft).await
     }
 
-    fn count(&self, grant: &Grant, outcome: &Outcome, now: Timestamp) {
+    fn count(&self, before: &Grant, grant: &Grant, outcome: &Outcome, now: Timestamp) {
         match outcome {
+            // Its later deadline is known: it has been active all the time.
+            Outcome::Provisioned if before.active_since.is_some() => {}
             Outcome::Provisioned => self.ports.meter.activated(grant, now),
             // On the word of an agent that held it before, its end has only begun.
             Outcome::TornDown { finding, .. } if grant.is_over() => {

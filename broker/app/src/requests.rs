@@ -1,7 +1,9 @@
 //! Looking at requests.
 
 use ebbgate_broker_ports::store::{GrantQuery, RequestQuery, Versioned};
-use ebbgate_domain::{approval::GroupTally, grant::Grant, ids::RequestId, request::AccessRequest};
+use ebbgate_domain::{
+    Timestamp, approval::Tally, grant::Grant, ids::RequestId, request::AccessRequest,
+};
 
 use crate::{AppError, Broker, Caller};
 
@@ -10,10 +12,12 @@ use crate::{AppError, Broker, Caller};
 pub struct RequestView {
     /// The request.
     pub request: AccessRequest,
-    /// How the approvals stand while it is pending.
-    pub groups: Vec<GroupTally>,
+    /// How each approval that it needs stands.
+    pub tallies: Vec<Tally>,
     /// Its grants.
     pub grants: Vec<Grant>,
+    /// As of when.
+    pub now: Timestamp,
 }
 
 impl Broker {
@@ -32,11 +36,13 @@ impl Broker {
     /// The store failed.
     pub async fn view(&self, request: AccessRequest) -> Result<RequestView, AppError> {
         let snapshot = self.snapshot();
-        let groups = request.tally(&snapshot.directory).map_or_else(Vec::new, |tally| tally.groups);
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let tallies = request.tallies(&snapshot.people(&substitutes, now));
         let query = GrantQuery { request: Some(request.id), limit: 1_000, ..GrantQuery::default() };
         let grants =
             self.store().grants(&query).await?.into_iter().map(|grant| grant.value).collect();
-        Ok(RequestView { request, groups, grants })
+        Ok(RequestView { request, tallies, grants, now })
     }
 
     /// The caller's requests, or everybody's for those who may read everything.
@@ -68,6 +74,9 @@ impl Broker {
         limit: u32,
     ) -> Result<Vec<AccessRequest>, AppError> {
         let snapshot = self.snapshot();
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         let mut waiting = Vec::new();
         loop {
             let query =
@@ -78,7 +87,7 @@ impl Broker {
             };
             before = Some(last.value.id);
             for request in page {
-                if request.value.waits_for(&caller.id, &snapshot.directory) {
+                if request.value.waits_for(&caller.id, &people) {
                     waiting.push(request.value);
                     if waiting.len() >= limit as usize {
                         return Ok(waiting);
@@ -96,6 +105,9 @@ impl Broker {
         id: RequestId,
     ) -> Result<Versioned<AccessRequest>, AppError> {
         let snapshot = self.snapshot();
+        let now = self.now();
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
         self.store()
             .request(id)
             .await?
@@ -104,11 +116,7 @@ impl Broker {
                 caller.auditor
                     || request.requester == caller.id
                     || request.reviews.iter().any(|review| review.by == caller.id)
-                    || request.quorum.as_ref().is_some_and(|quorum| {
-                        quorum
-                            .approvers(&request.requester, &snapshot.directory)
-                            .contains(&caller.id)
-                    })
+                    || request.may_decide(&caller.id, &people)
             })
             .ok_or_else(|| AppError::not_found("request", id))
     }

@@ -2,14 +2,15 @@
 
 use ebbgate_broker_ports::StoreError;
 use ebbgate_domain::{
-    Timestamp, Transition,
+    Transition,
     approval::{Review, Verdict},
     ids::RequestId,
+    people::People,
     refusal::Refusal,
     request::AccessRequest,
 };
 
-use crate::{AppError, Broker, Caller, ClientKey, draft::Draft};
+use crate::{AppError, Broker, Caller, ClientKey};
 
 impl Broker {
     /// Somebody approves or denies a request.
@@ -24,16 +25,31 @@ impl Broker {
         comment: Option<&str>,
         key: Option<&ClientKey>,
     ) -> Result<AccessRequest, AppError> {
-        let snapshot = self.snapshot();
-        self.change_request(caller, id, "review", key, |request, now| {
+        self.change_request(caller, id, "review", key, |request, people| {
             let comment = comment.map(ToOwned::to_owned);
-            let review = Review { by: caller.id.clone(), verdict, comment, at: now };
-            request.review(review, &snapshot.directory)
+            let review = Review::new(caller.id.clone(), verdict, comment, people.now);
+            request.review(review, people)
         })
         .await
     }
 
-    /// The requester withdraws a request that is not decided yet.
+    /// Somebody says that they are looking at a request, so that its escalation waits for them.
+    ///
+    /// # Errors
+    /// The rule that says no; the refusal is in the audit log.
+    pub async fn claim_request(
+        &self,
+        caller: &Caller,
+        id: RequestId,
+        key: Option<&ClientKey>,
+    ) -> Result<AccessRequest, AppError> {
+        self.change_request(caller, id, "claim", key, |request, people| {
+            request.claim(&caller.id, people)
+        })
+        .await
+    }
+
+    /// The requester withdraws a request that is not decided yet, or whose access has not begun.
     ///
     /// # Errors
     /// The rule that says no; the refusal is in the audit log.
@@ -43,19 +59,19 @@ impl Broker {
         id: RequestId,
         key: Option<&ClientKey>,
     ) -> Result<AccessRequest, AppError> {
-        self.change_request(caller, id, "cancel", key, |request, now| {
-            request.cancel(&caller.id, now)
+        self.change_request(caller, id, "cancel", key, |request, people| {
+            request.cancel(&caller.id, people.now)
         })
         .await
     }
 
-    async fn change_request(
+    pub(crate) async fn change_request(
         &self,
         caller: &Caller,
         id: RequestId,
         what: &str,
         key: Option<&ClientKey>,
-        decide: impl Fn(&AccessRequest, Timestamp) -> Result<Transition<AccessRequest>, Refusal>,
+        decide: impl Fn(&AccessRequest, &People<'_>) -> Result<Transition<AccessRequest>, Refusal>,
     ) -> Result<AccessRequest, AppError> {
         let attempt = || async {
             // Not only those who may see it: who has a link but no say is told just that.
@@ -64,11 +80,11 @@ impl Broker {
             if self.replay(caller, key).await?.is_some() {
                 return Ok(current.value);
             }
-            let now = self.now();
-            let transition = decide(&current.value, now)?;
+            let (now, snapshot) = (self.now(), self.snapshot());
+            let substitutes = self.substitutes(now).await?;
+            let transition = decide(&current.value, &snapshot.people(&substitutes, now))?;
             let next = transition.state.clone();
-            let mut draft = Draft::default();
-            draft.request(self, Some(current.version), transition, now);
+            let mut draft = self.draft_request(current.version, transition, now).await?;
             draft.key(caller, key, id, now);
             match self.commit(draft).await {
                 // Two calls with one key at the same instant: look again.

@@ -7,13 +7,13 @@ use std::{collections::BTreeSet, time::Duration};
 use ebbgate_broker_ports::{StoreError, store::Versioned};
 use ebbgate_domain::{
     audit::Actor,
-    grant::{Grant, GrantState, RevokeReason},
+    grant::{Grant, GrantState},
     request::AccessRequest,
 };
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppError, Broker, draft::Draft};
+use crate::{AppError, Broker};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
@@ -84,11 +84,10 @@ impl Broker {
     async fn advance_grant(&self, grant: Versioned<Grant>) -> Result<(), StoreError> {
         let now = self.now();
         let planned = grant.value.state == GrantState::Planned;
-        let transition = if planned && self.has_left(&grant.value) {
+        let transition = match self.lost(&grant.value).filter(|_| planned) {
             // Approved while the settings changed: whoever looked for leavers could not see it yet.
-            grant.value.revoke(RevokeReason::RequesterLeft, &Actor::Broker, now).ok()
-        } else {
-            grant.value.advance(now)
+            Some(loss) => grant.value.revoke(loss.reason(), &Actor::Broker, now).ok(),
+            None => grant.value.advance(now),
         };
         let Some(transition) = transition else { return Ok(()) };
         let draft = self.draft_grant(grant.version, transition, now).await?;
@@ -117,11 +116,12 @@ impl Broker {
     ) -> Result<(), StoreError> {
         let now = self.now();
         let snapshot = self.snapshot();
-        let Some(transition) = request.value.advance(&snapshot.directory, now) else {
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
+        let Some(transition) = request.value.advance(&snapshot.policies, &people) else {
             return Ok(());
         };
-        let mut draft = Draft::default();
-        draft.request(self, Some(request.version), transition, now);
+        let draft = self.draft_request(request.version, transition, now).await?;
         match self.commit(draft).await {
             Err(StoreError::Conflict) => Ok(()),
             other => other,

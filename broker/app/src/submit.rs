@@ -2,6 +2,7 @@
 
 use ebbgate_broker_ports::{Snapshot, StoreError};
 use ebbgate_domain::{
+    Timestamp,
     duration::AccessDuration,
     ids::{GrantId, RequestId},
     inventory::Resource,
@@ -16,7 +17,7 @@ use crate::{AppError, Broker, Caller, ClientKey, Mistake, draft::Draft};
 /// The most resources in one request.
 const MOST_ITEMS: usize = 50;
 /// The longest reason and ticket, in characters.
-const LONGEST_TEXT: usize = 2_000;
+pub(crate) const LONGEST_TEXT: usize = 2_000;
 
 /// What somebody asks for, as they wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Wish {
     pub reason: Option<String>,
     /// The ticket.
     pub ticket: Option<String>,
+    /// When access is to begin, where that is later than the approval.
+    pub starts_at: Option<Timestamp>,
 }
 
 /// One resource of a wish.
@@ -101,6 +104,10 @@ impl Broker {
                 (GrantId::new(now, self.ports.ids.entropy()), resource, permission)
             })
             .collect();
+        let overdue_review = match flow.break_glass {
+            Some(_) => self.overdue_review(&caller.id).await?,
+            None => None,
+        };
         let submission = Submission {
             id: RequestId::new(now, self.ports.ids.entropy()),
             requester: &caller.id,
@@ -109,8 +116,12 @@ impl Broker {
             duration: wish.duration,
             reason: wish.reason.as_deref(),
             ticket: wish.ticket.as_deref(),
+            starts_at: wish.starts_at,
+            overdue_review,
         };
-        let transition = request::submit(submission, &snapshot.policies, &snapshot.directory, now)?;
+        let substitutes = self.substitutes(now).await?;
+        let people = snapshot.people(&substitutes, now);
+        let transition = request::submit(submission, &snapshot.policies, &people)?;
         let made = transition.state.clone();
         let mut draft = Draft::default();
         draft.request(self, None, transition, now);
@@ -174,12 +185,12 @@ fn check<'a>(
 }
 
 /// A resource by its id, or by its bare name where only one bears it.
-fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> {
+pub(crate) fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resource, String> {
     let by_id = text.parse().ok().and_then(|id| snapshot.inventory.get(&id));
     if let Some(resource) = by_id {
         return Ok(resource);
     }
-    let named: Vec<_> = snapshot.inventory.iter().filter(|r| r.native == text).collect();
+    let named: Vec<_> = snapshot.inventory.named(text).collect();
     match named.as_slice() {
         [only] => Ok(only),
         [] => Err(format!(

@@ -15,7 +15,8 @@ impl Channel for LogChannel {
     }
 
     async fn deliver(&self, id: NoticeId, notice: &Notice) -> Result<(), ChannelError> {
-        let to: Vec<_> = notice.to.iter().map(ToString::to_string).collect();
+        let channels = notice.channels.iter().map(|name| format!("channel:{name}"));
+        let to: Vec<_> = notice.to.iter().map(ToString::to_string).chain(channels).collect();
         tracing::info!(
             notice.id = %id,
             notice.event = notice.event,

@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ebbgate_domain::{
+    Timestamp,
+    delegation::Delegation,
     flow::Policies,
     inventory::Inventory,
     names::{AgentName, IntegrationName, PrincipalId},
+    people::People,
     principal::{Directory, Subject},
 };
 
@@ -57,6 +60,12 @@ pub enum Address {
 }
 
 impl Snapshot {
+    /// Whose say counts at `now`, with these substitutes.
+    pub fn people<'a>(&'a self, delegations: &'a [Delegation], now: Timestamp) -> People<'a> {
+        let (directory, schedules) = (&self.directory, &self.policies.schedules);
+        People { directory, schedules, delegations, now }
+    }
+
     /// Whether this person may administer.
     pub fn is_administrator(&self, person: &PrincipalId) -> bool {
         self.administrators.iter().any(|subject| self.directory.matches(subject, person))

@@ -11,6 +11,7 @@
 mod agents;
 mod audit;
 mod changes;
+mod delegations;
 mod due;
 mod lists;
 mod outbox;
@@ -31,6 +32,7 @@ pub use changes::{
     one_of_many_racing_updates_wins, what_was_inserted_is_read_back,
     writes_need_the_version_that_was_read,
 };
+pub use delegations::delegations_are_listed_until_they_are_over;
 pub use due::{
     absent_agents_do_not_crowd_out_due_grants, due_grants_come_earliest_first,
     due_requests_come_earliest_first, the_next_moment_is_beyond_now,
@@ -69,6 +71,7 @@ macro_rules! store_conformance {
             agents_are_listed_by_name_and_replaced_by_id,
             an_empty_log_is_whole,
             an_enrolment_takes_the_name_for_good,
+            delegations_are_listed_until_they_are_over,
             due_grants_come_earliest_first,
             due_requests_come_earliest_first,
             grants_are_listed_newest_first_by_query,

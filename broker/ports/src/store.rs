@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use ebbgate_domain::{
     Timestamp,
     audit::{AuditEvent, AuditRecord},
+    delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     names::{AgentName, IntegrationName, PrincipalId},
@@ -37,6 +38,8 @@ pub struct Change {
     pub requests: Vec<Write<AccessRequest>>,
     /// Grants.
     pub grants: Vec<Write<Grant>>,
+    /// Delegations.
+    pub delegations: Vec<Write<Delegation>>,
     /// Agents, inserted or replaced by id. An enrolment under a name that another agent bears
     /// retires that one.
     pub agents: Vec<AgentRecord>,
@@ -285,6 +288,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The database failed.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The delegations that are not over at `now`, those that begin later too, in the order in which
+    /// they were made.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError>;
 
     /// What was done under an idempotency key.
     ///

@@ -88,7 +88,9 @@ impl Cli {
         match self.command {
             Command::Run(file) => run::run(&file.config).await?,
             Command::Check(file) => {
-                config::load(&file.config)?;
+                for warning in config::load(&file.config)?.warnings {
+                    writeln!(io::stderr().lock(), "{warning}")?;
+                }
                 say("the settings are good")?;
             }
             Command::Migrate(file) => {

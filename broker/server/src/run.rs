@@ -21,6 +21,7 @@ use ebbgate_domain::{
     audit::{Action, Actor, AuditEvent},
     names::{AgentName, IntegrationName},
 };
+use ebbgate_settings::Mistake;
 use secrecy::ExposeSecret as _;
 use tokio::{
     net::TcpListener,
@@ -97,14 +98,21 @@ struct Daemon {
     places: Arc<Places>,
 }
 
+fn log_warnings(warnings: &[Mistake]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "somebody should look at the settings");
+    }
+}
+
 /// Runs the broker until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// It cannot start: the message says what to change.
 pub(crate) async fn run(file: &Path) -> Result<()> {
-    let Config { settings, snapshot, tokens } = config::load(file)?;
+    let Config { settings, snapshot, tokens, flow_files, warnings } = config::load(file)?;
+    log_warnings(&warnings);
     let clock = Arc::new(SystemClock);
-    let config = Arc::new(LiveConfig::new(snapshot, tokens));
+    let config = Arc::new(LiveConfig::new(snapshot, tokens, flow_files));
     let authority = Arc::new(Authority::open(&settings.data_dir, clock.now())?);
     let own = authority.server_certificate(&names(&settings), clock.now())?;
     let certificates = Arc::new(Certificates::new(own, settings.tls.as_ref())?);
@@ -226,14 +234,15 @@ impl Daemon {
     /// Reads people, flows and resources again. What has a mistake changes nothing.
     async fn reload(&self) {
         self.renew();
-        let Config { snapshot, tokens, .. } = match config::load(&self.file) {
+        let Config { snapshot, tokens, flow_files, warnings, .. } = match config::load(&self.file) {
             Ok(config) => config,
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the settings were not read again: the former ones stay in force");
                 return;
             }
         };
-        self.config.replace(snapshot, tokens);
+        log_warnings(&warnings);
+        self.config.replace(snapshot, tokens, flow_files);
         let event = AuditEvent::new(Action::BrokerReloaded, Actor::Broker, self.broker.now());
         // They are in force already: what they mean is settled whether that can be noted or not.
         let noted = self.broker.note(event).await;

@@ -1,13 +1,22 @@
 //! The broker's public HTTP API as `ebb` uses it: one client, its answers, its errors.
 
+mod approval;
 mod client;
 mod error;
+mod explain;
+mod life;
 mod types;
 
+pub(crate) use approval::{Delegation, Told, WaitingFor};
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
+pub(crate) use explain::{
+    Explanation, Finding, FlowExplanation, FlowFile, FlowsInForce, KnownResource, Reach, ReachList,
+    Way,
+};
+pub(crate) use life::UsePage;
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, DatabaseLogin, Drift,
     EndReason, Grant, GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource,
-    Session, SessionEnd, Verification, WaitingFor, Wanted, WhoAmI,
+    Session, SessionEnd, Verification, Wanted, WhoAmI,
 };

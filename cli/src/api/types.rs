@@ -5,6 +5,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::approval::{Claim, Told, WaitingFor};
+
+use super::life::{Extension, UseReview};
+
 /// One page of a list.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {
@@ -49,6 +53,9 @@ pub(crate) struct Offer {
     pub(crate) justification_required: bool,
     #[serde(default)]
     pub(crate) ticket_pattern: Option<String>,
+    /// Whether it is for emergencies.
+    #[serde(default)]
+    pub(crate) break_glass: bool,
 }
 
 /// A wish, as it is sent.
@@ -63,6 +70,8 @@ pub(crate) struct NewRequest {
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) starts_at: Option<Timestamp>,
 }
 
 /// One resource of a wish.
@@ -147,9 +156,26 @@ pub(crate) struct Request {
     #[serde(default)]
     pub(crate) lapses_at: Option<Timestamp>,
     #[serde(default)]
+    pub(crate) starts_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) activate_by: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) activated_at: Option<Timestamp>,
+    /// Whether it is approved and access has yet to begin.
+    #[serde(default)]
+    pub(crate) awaits_activation: bool,
+    #[serde(default)]
+    pub(crate) extensions: Vec<Extension>,
+    #[serde(default)]
+    pub(crate) break_glass: Option<UseReview>,
+    #[serde(default)]
     pub(crate) reviews: Vec<Review>,
     #[serde(default)]
     pub(crate) waiting_for: Vec<WaitingFor>,
+    #[serde(default)]
+    pub(crate) told: Vec<Told>,
+    #[serde(default)]
+    pub(crate) claims: Vec<Claim>,
     #[serde(default)]
     pub(crate) grants: Vec<Grant>,
 }
@@ -163,6 +189,10 @@ pub(crate) struct Item {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) permission: String,
+    #[serde(default)]
+    pub(crate) rights: Vec<String>,
+    #[serde(default)]
+    pub(crate) tags: serde_json::Map<String, Value>,
 }
 
 /// One person's verdict.
@@ -174,20 +204,6 @@ pub(crate) struct Review {
     #[serde(default)]
     pub(crate) comment: Option<String>,
     pub(crate) at: Timestamp,
-}
-
-/// How far one group of approvers is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WaitingFor {
-    pub(crate) group: String,
-    /// `any` or `all`.
-    pub(crate) need: String,
-    #[serde(default)]
-    pub(crate) satisfied: bool,
-    #[serde(default)]
-    pub(crate) approved_by: Vec<String>,
-    #[serde(default)]
-    pub(crate) waiting_for: Vec<String>,
 }
 
 /// One resource, one permission, one person, one deadline.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Context, fleet, grants, sessions};
+use super::{Context, fleet, flows, grants, sessions};
 use crate::{
     api::{ApiError, AuditRecord, Client, Grant, Page, Verification},
-    args::{self, Admin, AdminGrants, Audit, Sessions},
+    args::{self, Admin, AdminGrants, Audit, Inventory, Scopes, Sessions},
     clock,
     exit::Exit,
     lookup,
@@ -22,15 +22,19 @@ const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
 const PAGE: usize = 200;
 
 pub(super) async fn run(context: &Context, command: Admin) -> Result<Exit> {
-    let client = context.client()?;
+    // Trying flow files out needs no broker, so each asks for its client by itself.
+    let client = || context.client();
     match command {
-        Admin::Audit(Audit::Tail(args)) => tail(context, &client, &args).await,
-        Admin::Audit(Audit::Verify) => verify(context, &client).await,
-        Admin::Agents(command) => fleet::agents(context, &client, command).await,
-        Admin::Drift => fleet::drift(context, &client).await,
-        Admin::Sessions(Sessions::List(args)) => sessions::list(context, &client, &args).await,
-        Admin::Sessions(Sessions::End(args)) => sessions::end(context, &client, &args).await,
-        Admin::Grants(AdminGrants::Revoke(args)) => revoke(context, &client, &args).await,
+        Admin::Audit(Audit::Tail(args)) => tail(context, &client()?, &args).await,
+        Admin::Audit(Audit::Verify) => verify(context, &client()?).await,
+        Admin::Agents(command) => fleet::agents(context, &client()?, command).await,
+        Admin::Drift => fleet::drift(context, &client()?).await,
+        Admin::Sessions(Sessions::List(args)) => sessions::list(context, &client()?, &args).await,
+        Admin::Sessions(Sessions::End(args)) => sessions::end(context, &client()?, &args).await,
+        Admin::Grants(AdminGrants::Revoke(args)) => revoke(context, &client()?, &args).await,
+        Admin::Flows(command) => flows::flows(context, command).await,
+        Admin::Scopes(Scopes::Preview(args)) => flows::preview(context, &args).await,
+        Admin::Inventory(Inventory::List) => flows::inventory(context).await,
     }
 }
 

@@ -6,13 +6,18 @@ mod aws_configure;
 mod completions;
 mod creds;
 mod db;
+mod delegate;
+mod explain;
 mod fleet;
+mod flows;
 mod grants;
+mod life;
 mod login;
 mod request;
 mod requests;
 mod resources;
 mod review;
+mod reviews;
 mod sessions;
 
 use anyhow::{Context as _, Result};
@@ -57,11 +62,17 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit> {
         Command::Logout => login::logout(context),
         Command::Whoami => login::whoami(context).await,
         Command::Resources(args) => resources::run(context, &args).await,
+        Command::Explain(args) => explain::run(context, &args).await,
         Command::Request(args) => request::run(context, args).await,
         Command::Requests(args) => requests::run(context, args.command).await,
+        Command::Activate(args) => life::activate(context, &args).await,
+        Command::BreakGlass(args) => life::break_glass(context, args).await,
+        Command::Reviews(args) => reviews::run(context, args.command).await,
         Command::Inbox => review::inbox(context).await,
         Command::Approve(args) => review::approve(context, &args).await,
         Command::Deny(args) => review::deny(context, &args).await,
+        Command::Claim(named) => delegate::claim(context, &named.id).await,
+        Command::Delegate(args) => delegate::run(context, args).await,
         Command::Grants(args) => grants::run(context, args.command).await,
         Command::Release(args) => grants::release(context, args.grant.as_deref()).await,
         Command::Aws(Aws::Configure(args)) => aws_configure::run(context, &args).await,

@@ -27,17 +27,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: &Context, args: args::Request) -> Result<Exit> {
     let client = context.client()?;
-    let waits =
-        args.wait || args.timeout.is_some() || (!args.no_wait && io::stdout().is_terminal());
-    let until = args.timeout.map(|timeout| timeout.after(clock::now()));
-    let request: Request = client.post("/requests", &wish(args)).await?;
+    let (wish, waiting) = wish(args);
+    let request: Request = client.post("/requests", &wish).await?;
     output::note(&format!("asked for {}: {}", describe::what(&request), request.id));
+    follow(context, &client, request, &waiting).await
+}
+
+/// Waits for a request, if that is wanted, and shows what became of it.
+pub(super) async fn follow(
+    context: &Context,
+    client: &Client,
+    request: Request,
+    waiting: &args::Waiting,
+) -> Result<Exit> {
+    let waits = waiting.wait
+        || waiting.timeout.is_some()
+        || (!waiting.no_wait && io::stdout().is_terminal());
+    let until = waiting.timeout.map(|timeout| timeout.after(clock::now()));
     let request = if waits {
         let id = request.id.clone();
         let mut interrupts = signal(SignalKind::interrupt()).context("cannot watch for signals")?;
         let mut watch = Watch::default();
         tokio::select! {
-            done = watch.wait(&client, request, until) => done?,
+            done = watch.wait(client, request, until) => done?,
             _ = interrupts.recv() => {
                 let message = format!("no longer waiting; see `ebb requests show {id}` or `ebb requests cancel {id}`");
                 return Err(Stop::new(Exit::WAITS, message).into());
@@ -46,19 +58,21 @@ pub(super) async fn run(context: &Context, args: args::Request) -> Result<Exit> 
     } else {
         request
     };
-    finish(context, &client, &request).await
+    finish(context, client, &request).await
 }
 
-fn wish(args: args::Request) -> NewRequest {
+fn wish(args: args::Request) -> (NewRequest, args::Waiting) {
     let permission = args.permission;
     let wanted = |id| Wanted { id, permission: permission.clone() };
-    NewRequest {
+    let wish = NewRequest {
         resources: args.resources.into_iter().map(wanted).collect(),
         flow: args.flow,
         duration: args.duration.map(|duration| duration.to_string()),
         reason: args.reason,
         ticket: args.ticket,
-    }
+        starts_at: args.start_at.map(|start| start.0),
+    };
+    (wish, args.waiting)
 }
 
 /// A wait, and what was last told of it.
@@ -128,6 +142,7 @@ impl Watch {
 fn is_open(request: &Request) -> bool {
     match request.state {
         RequestState::Pending => true,
+        RequestState::Approved if request.awaits_activation => false,
         RequestState::Approved => {
             request.grants.is_empty() || request.grants.iter().any(lookup::is_coming)
         }
@@ -212,6 +227,10 @@ fn verdict(request: &Request) -> Result<Exit> {
                 describe::waits_for(&request.waiting_for)
             ),
         ),
+        RequestState::Approved if request.awaits_activation => {
+            let begins = describe::begins(request, clock::now()).unwrap_or_default();
+            stop(Exit::WAITS, format!("{id} is approved: {begins}"))
+        }
         RequestState::Denied => {
             let denial = request.reviews.iter().find(|review| review.verdict == "deny");
             let by = denial.map(|review| {
@@ -221,9 +240,10 @@ fn verdict(request: &Request) -> Result<Exit> {
             stop(Exit::DENIED, format!("{id} was denied{}", by.unwrap_or_default()))
         }
         RequestState::Cancelled => stop(Exit::ERROR, format!("{id} was cancelled")),
-        RequestState::Lapsed => {
-            stop(Exit::EXPIRED, format!("{id} has lapsed: nobody decided in time"))
-        }
+        RequestState::Lapsed => stop(
+            Exit::EXPIRED,
+            format!("{id} has lapsed: nobody decided, or activated it, in time"),
+        ),
         _ => {
             let failed = request.grants.iter().find(|grant| grant.state == GrantState::Failed);
             if let Some(grant) = failed {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Context;
+use super::{Context, life};
 use crate::{
     api::{Client, Request},
     args::{Listing, RequestsCommand},
@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context, command: Option<RequestsCommand>) -> 
             let request = find(&client, &named.id).await?;
             context.output.show(&request, sheet)?;
         }
+        RequestsCommand::Extend(args) => return life::extend(context, &args).await,
         RequestsCommand::Cancel(named) => {
             let id = find(&client, &named.id).await?.id;
             let body = serde_json::json!({});
@@ -95,16 +96,46 @@ pub(super) fn sheet(request: &Request) -> Sheet {
         .field("id", &request.id)
         .field("requester", &request.requester)
         .field("what", describe::what(request))
+        .maybe("consists of", describe::rights(request))
+        .maybe("tags", describe::tags(request))
         .field("flow", &request.flow)
         .field("for", &request.duration)
         .field("state", describe::request_state(request))
         .maybe("reason", request.reason.as_deref())
         .maybe("ticket", request.ticket.as_deref())
         .field("asked", moment(request.created_at, now))
-        .maybe("lapses", request.lapses_at.map(|at| moment(at, now)));
+        .maybe("lapses", request.lapses_at.map(|at| moment(at, now)))
+        .maybe("starts", request.starts_at.map(|at| moment(at, now)))
+        .maybe("begins", describe::begins(request, now));
+    for more in &request.extensions {
+        let reason = more.reason.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        let text =
+            format!("{} more, {}, {}{reason}", more.by, more.state, moment(more.asked_at, now));
+        sheet = sheet.field("more time", text);
+    }
+    if request.break_glass.is_some() {
+        sheet = sheet.field("review", describe::use_review(request, now));
+    }
     let waits = describe::waits_for(&request.waiting_for);
     if !waits.is_empty() {
         sheet = sheet.field("waits for", waits);
+    }
+    for group in request.waiting_for.iter().filter(|group| !group.satisfied) {
+        if let Some(at) = group.escalates_at {
+            let text = format!(
+                "{}: {} at {}",
+                group.group,
+                group.escalates_to.join(", "),
+                moment(at, now)
+            );
+            sheet = sheet.field("then asks", text);
+        }
+    }
+    for claim in request.claims.iter().filter(|claim| claim.looking) {
+        sheet = sheet.field("looking", format!("{} until {}", claim.by, moment(claim.until, now)));
+    }
+    for told in &request.told {
+        sheet = sheet.field("told", describe::told(told, now));
     }
     for review in &request.reviews {
         let comment = review.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();

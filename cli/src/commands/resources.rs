@@ -33,12 +33,15 @@ fn sheet(resources: &[Resource]) -> Sheet {
         ["RESOURCE", "PERMISSION", "FLOW", "APPROVAL", "FOR", "NEEDS"],
         offers.map(|(resource, offer)| {
             let tone = if offer.approval == "automatic" { Tone::Good } else { Tone::Plain };
-            let needs = match (&offer.ticket_pattern, offer.justification_required) {
+            let mut needs = match (&offer.ticket_pattern, offer.justification_required) {
                 (Some(pattern), true) => format!("reason, ticket {pattern}"),
                 (Some(pattern), false) => format!("ticket {pattern}"),
                 (None, true) => "reason".to_owned(),
                 (None, false) => String::new(),
             };
+            if offer.break_glass {
+                needs.push_str(", a review afterwards (ebb break-glass)");
+            }
             [
                 resource.id.as_str().into(),
                 offer.permission.as_str().into(),

@@ -32,16 +32,13 @@ pub(super) async fn deny(context: &Context, args: &args::Deny) -> Result<Exit> {
 
 async fn decide(context: &Context, text: &str, verdict: &str, body: &Value) -> Result<Exit> {
     let client = context.client()?;
-    let id = if lookup::is_whole_id::<Request>(text) {
-        text.to_owned()
-    } else {
-        lookup::by_id(&waiting(&client).await?, text)?.id.clone()
-    };
+    let id = waiting_id(&client, text).await?;
     let request: Request = client.post(&format!("/requests/{id}/{verdict}"), body).await?;
     let result = match request.state {
         RequestState::Pending => {
             format!(
-                "approved by you; still waits for {}",
+                "{} by you; still waits for {}",
+                if verdict == "deny" { "denied" } else { "approved" },
                 describe::waits_for(&request.waiting_for)
             )
         }
@@ -53,6 +50,14 @@ async fn decide(context: &Context, text: &str, verdict: &str, body: &Value) -> R
         context.output.show(&request, requests::sheet)?;
     }
     Ok(Exit::DONE)
+}
+
+/// The id of a request that waits for the caller, by its beginning.
+pub(super) async fn waiting_id(client: &Client, text: &str) -> Result<String> {
+    if lookup::is_whole_id::<Request>(text) {
+        return Ok(text.to_owned());
+    }
+    Ok(lookup::by_id(&waiting(client).await?, text)?.id.clone())
 }
 
 async fn waiting(client: &Client) -> Result<Vec<Request>> {

@@ -7,9 +7,11 @@
 //!
 //! Teardown is never given up: a failed attempt backs off and is tried again for ever.
 
+mod extension;
 mod places;
 mod state;
 mod transitions;
+mod warning;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ use crate::{
     right::Right,
 };
 
+pub use extension::Extending;
 pub use state::{Attempts, GrantState, RevokeReason};
 
 /// For how long a target that cannot be reached is tried before provisioning is given up.
@@ -66,6 +69,15 @@ pub struct Grant {
     pub planned_at: Timestamp,
     /// When it ends; set with the first order, so that the order can carry it.
     pub deadline: Option<Timestamp>,
+    /// How long before that its principal is warned; not at all where it is none.
+    #[serde(default)]
+    pub warn: Option<AccessDuration>,
+    /// When the warning is due; none where it is sent, or none is to be sent.
+    #[serde(default)]
+    pub warn_at: Option<Timestamp>,
+    /// More time that its place has not confirmed yet.
+    #[serde(default)]
+    pub extending: Option<Extending>,
     /// When it became active.
     pub active_since: Option<Timestamp>,
     /// The newest order's number (I5).
@@ -101,6 +113,8 @@ pub struct Plan<'a> {
     pub ticket: Option<&'a str>,
     /// For how long.
     pub duration: AccessDuration,
+    /// How long before the end its principal is warned.
+    pub warn: Option<AccessDuration>,
 }
 
 impl Grant {
@@ -121,6 +135,9 @@ impl Grant {
             duration: plan.duration,
             planned_at: now,
             deadline: None,
+            warn: plan.warn,
+            warn_at: None,
+            extending: None,
             active_since: None,
             seq: 0,
             place: None,
@@ -159,7 +176,10 @@ impl Grant {
             GrantState::Provisioning(attempts) => {
                 Some(self.deadline.map_or(attempts.next_at, |end| end.min(attempts.next_at)))
             }
-            GrantState::Active => self.deadline,
+            GrantState::Active => {
+                let extending = self.extending.as_ref().map(|extending| extending.attempts.next_at);
+                [self.deadline, self.warn_at, extending].into_iter().flatten().min()
+            }
             GrantState::Revoking { attempts, .. } => Some(attempts.next_at),
             GrantState::Revoked { .. } | GrantState::Failed { .. } => None,
         }

@@ -16,7 +16,11 @@ impl Transition<Grant> {
     /// Says which agent the transition's order goes to. One that sends none stays as it is, and so
     /// does the place where there is no choice: the order then waits for its agent.
     pub fn placed(mut self, runner: &Runner, now: Timestamp) -> Self {
+        let stands = self.state.state == GrantState::Active;
         let purpose = self.effects.iter().find_map(|effect| match effect {
+            Effect::Send(order) if order.action == OrderAction::Provision && stands => {
+                Some(Purpose::Keep)
+            }
             Effect::Send(order) if order.action == OrderAction::Provision => Some(Purpose::Make),
             Effect::Send(_) => Some(Purpose::End),
             _ => None,

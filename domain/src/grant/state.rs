@@ -75,6 +75,10 @@ pub enum RevokeReason {
     },
     /// Its principal was disabled or removed (I10).
     RequesterLeft,
+    /// Its principal is not among its flow's requesters any more (I10).
+    NotARequester,
+    /// Its flow was removed (I10).
+    FlowRemoved,
     /// Its agent was without the broker for longer than the integration's partition policy allows.
     CutOff,
     /// It was not on its target any more: somebody removed it there.
@@ -103,6 +107,8 @@ impl RevokeReason {
             Self::Released => "released",
             Self::Revoked { .. } => "revoked",
             Self::RequesterLeft => "requester-left",
+            Self::NotARequester => "not-a-requester",
+            Self::FlowRemoved => "flow-removed",
             Self::CutOff => "cut-off",
             Self::Missing => "missing",
             Self::ProvisionFailed { .. } => "failed",

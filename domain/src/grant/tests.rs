@@ -37,6 +37,7 @@ pub(super) fn planned() -> Grant {
         flow: &"data-shop".parse().unwrap(),
         ticket: Some("OPS-1"),
         duration: "60s".parse().unwrap(),
+        warn: None,
     };
     Grant::plan(plan, at(0))
 }
@@ -59,7 +60,7 @@ fn finding(seconds: i64) -> Finding {
 }
 
 /// The one order of a transition.
-fn order(transition: &Transition<Grant>) -> Order {
+pub(super) fn order(transition: &Transition<Grant>) -> Order {
     let orders: Vec<_> = transition
         .effects
         .iter()
@@ -196,6 +197,7 @@ enum Event {
     TornDown(u8),
     TeardownFailed(u8),
     Credential,
+    Extend(u16),
     /// Which of two agents are connected, and which is shut out.
     Agents(bool, bool),
 }
@@ -211,6 +213,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0..3_u8).prop_map(Event::TornDown),
         (0..3_u8).prop_map(Event::TeardownFailed),
         Just(Event::Credential),
+        (1..200_u16).prop_map(Event::Extend),
         any::<(bool, bool)>().prop_map(|(one, two)| Event::Agents(one, two)),
     ]
 }
@@ -237,6 +240,10 @@ fn apply(
             grant.torn_down(seq(*back), finding, EndCause::Deadline, agent(), now).ok()
         }
         Event::TeardownFailed(back) => grant.teardown_failed(seq(*back), "x", agent(), now).ok(),
+        Event::Extend(seconds) => {
+            let by = crate::duration::AccessDuration::from_seconds(u32::from(*seconds));
+            grant.extend(by.unwrap(), Actor::Broker, now)
+        }
         Event::Credential => grant.credential_requested(&grant.principal, None, now).ok(),
     }
 }
@@ -260,6 +267,7 @@ proptest! {
     #[test]
     fn invariants_hold_under_any_events(events in prop::collection::vec(event(), 1..60)) {
         let (mut grant, mut now) = (planned(), at(0));
+        grant.warn = crate::duration::AccessDuration::from_seconds(15);
         let mut runner = agents(true, true);
         for event in &events {
             if let Event::Pass(seconds) = event {
@@ -276,8 +284,14 @@ proptest! {
             prop_assert!(!is_ending(&grant) || is_ending(state));
             prop_assert!(!grant.is_over(), "nothing happens to what is over");
             prop_assert!(state.seq >= grant.seq);
-            // The deadline is set once and never moves.
-            prop_assert!(grant.deadline.is_none() || grant.deadline == state.deadline);
+            // The deadline is set once and never moves, but later by an extension while it lives.
+            let extended = matches!(event, Event::Extend(_));
+            prop_assert!(
+                grant.deadline.is_none()
+                    || grant.deadline == state.deadline
+                    || (extended && grant.deadline < state.deadline)
+            );
+            prop_assert!(!extended || grant.deadline.is_none_or(|deadline| deadline > now));
             // I1: an order is only sent with the state that records it.
             for effect in &next.effects {
                 if let Effect::Send(order) = effect {

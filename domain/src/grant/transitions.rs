@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Attempts, Grant, GrantState, PROVISION_PATIENCE, RevokeReason, STUCK_AFTER, state::plus,
+    warning,
 };
 use crate::{
     audit::{Action, Actor, AuditEvent},
@@ -18,8 +19,8 @@ use crate::{
 };
 
 impl Grant {
-    /// Does what is due: sends the first order, sends an unanswered or failed one again, or begins
-    /// the teardown at the deadline. Nothing where nothing is due.
+    /// Does what is due: sends the first order, sends an unanswered or failed one again, warns that
+    /// the end is near, or begins the teardown at the deadline. Nothing where nothing is due.
     pub fn advance(&self, now: Timestamp) -> Option<Transition<Self>> {
         if self.due_at().is_none_or(|due| due > now) {
             return None;
@@ -38,7 +39,12 @@ impl Grant {
                     attempts: attempts.again(now),
                 }))
             }
-            GrantState::Active | GrantState::Revoked { .. } | GrantState::Failed { .. } => None,
+            GrantState::Active => match &self.extending {
+                _ if self.warn_at.is_some_and(|due| due <= now) => Some(self.warn(now)),
+                Some(extending) => Some(self.extend_again(extending, now)),
+                None => None,
+            },
+            GrantState::Revoked { .. } | GrantState::Failed { .. } => None,
         }
     }
 
@@ -50,6 +56,7 @@ impl Grant {
         let deadline = self.duration.after(now);
         let next = Self {
             deadline: Some(deadline),
+            warn_at: warning::at(deadline, self.duration, self.warn, now),
             seq: self.seq + 1,
             state: GrantState::Provisioning(Attempts::first(now)),
             ..self.clone()
@@ -105,6 +112,9 @@ impl Grant {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Transition<Self>, Refusal> {
+        if self.extension_answered(seq)?.is_some() {
+            return Ok(self.extended(seq, actor, now));
+        }
         let GrantState::Provisioning(_) = self.state else {
             return Err(self.stale(seq));
         };
@@ -129,6 +139,9 @@ impl Grant {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Transition<Self>, Refusal> {
+        if let Some(extending) = self.extension_answered(seq)? {
+            return Ok(self.extend_failed(extending, error, actor, now));
+        }
         let GrantState::Provisioning(attempts) = &self.state else {
             return Err(self.stale(seq));
         };
@@ -262,6 +275,10 @@ impl Grant {
             .detail("checked_at", finding.checked_at.to_string())
             .detail("closed_at", finding.closed_at.to_string());
         let event = match self.deadline.filter(|_| reason == RevokeReason::Expired) {
+            // By the deadline that the place knew: more time had not reached it.
+            Some(deadline) if self.extending.is_some() && finding.closed_at < deadline => {
+                event.detail("not_extended", true)
+            }
             Some(deadline) => event
                 .detail("late_ms", finding.closed_at.duration_since(deadline).as_millis() as i64),
             None => event,
@@ -316,7 +333,7 @@ impl Grant {
         matches!((actor, &self.place), (Actor::Agent(agent), Some(place)) if agent != place)
     }
 
-    fn check_seq(&self, seq: u64) -> Result<(), Refusal> {
+    pub(super) fn check_seq(&self, seq: u64) -> Result<(), Refusal> {
         if seq == self.seq { Ok(()) } else { Err(self.stale(seq)) }
     }
 
@@ -329,12 +346,13 @@ impl Grant {
         AuditEvent::new(action, actor, at).request(self.request).grant(self.id)
     }
 
-    fn notice(&self, event: &str, text: String) -> Notice {
+    pub(super) fn notice(&self, event: &str, text: String) -> Notice {
         Notice {
             event: event.to_owned(),
             request: self.request,
             grant: Some(self.id),
             to: BTreeSet::from([self.principal.clone()]),
+            channels: BTreeSet::new(),
             text,
         }
     }

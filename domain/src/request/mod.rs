@@ -9,24 +9,35 @@
 //! The flow, the resources, the permissions and the ids of the grants to come are frozen at
 //! submission (I10), so that approving twice cannot make two grants.
 
+mod activation;
+mod asking;
+mod extension;
+mod leavers;
+mod needed;
+mod stored;
 mod submit;
 mod transitions;
+mod use_review;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    approval::{Quorum, Review, Tally},
+    approval::{Case, Claim, Quorum, Review, Tally, Told},
     duration::AccessDuration,
     flow::AccessFlow,
     ids::{GrantId, RequestId},
     inventory::Resource,
     names::{PermissionName, PrincipalId},
-    principal::Directory,
+    people::People,
     right::Right,
 };
 
+pub use extension::{Extension, ExtensionState};
+pub use leavers::Loss;
+pub use needed::{Needed, approval_needed};
 pub use submit::{Submission, submit};
+pub use use_review::{UseReview, WrittenReview};
 
 /// One access request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,14 +58,41 @@ pub struct AccessRequest {
     pub reason: Option<String>,
     /// The ticket.
     pub ticket: Option<String>,
-    /// Who must approve; none where the policy is automatic.
-    pub quorum: Option<Quorum>,
+    /// Who must approve which items; none where the policy is automatic for all. What was written
+    /// when there was at most one is read; where neither is written, nothing is, because that must
+    /// never mean 'automatic'.
+    #[serde(alias = "quorum", deserialize_with = "stored::quorums")]
+    pub quorums: Vec<Quorum>,
     /// What was said of it.
     pub reviews: Vec<Review>,
+    /// Who is looking at it, or was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
+    /// Who was told that it waits for them; not known of requests from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Vec<Told>>,
+    /// When it should be looked at next: a step of escalation, a change of who is on call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wakes_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it lapses if nobody decides.
     pub lapses_at: Option<Timestamp>,
+    /// When its access is to begin, where its requester asked for a later start.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Until when its requester may let it begin; set with the approval.
+    #[serde(default)]
+    pub activate_by: Option<Timestamp>,
+    /// When its access began: its grants were planned then.
+    #[serde(default)]
+    pub activated_at: Option<Timestamp>,
+    /// More time that was asked for, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Extension>,
+    /// The review that is owed for it; only for an emergency.
+    #[serde(default)]
+    pub use_review: Option<UseReview>,
     /// How it stands.
     pub state: RequestState,
 }
@@ -117,6 +155,39 @@ pub enum EndReason {
 }
 
 impl AccessRequest {
+    /// A pending request for nothing yet, that nobody has to approve by any time.
+    pub fn new(
+        id: RequestId,
+        requester: PrincipalId,
+        flow: AccessFlow,
+        duration: AccessDuration,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            requester,
+            flow_version: flow.version(),
+            flow,
+            items: Vec::new(),
+            duration,
+            reason: None,
+            ticket: None,
+            quorums: Vec::new(),
+            reviews: Vec::new(),
+            claims: Vec::new(),
+            told: Some(Vec::new()),
+            wakes_at: None,
+            created_at: now,
+            lapses_at: None,
+            starts_at: None,
+            activate_by: None,
+            activated_at: None,
+            extensions: Vec::new(),
+            use_review: None,
+            state: RequestState::Pending,
+        }
+    }
+
     /// The state in one word.
     pub fn state_name(&self) -> &'static str {
         match self.state {
@@ -135,9 +206,16 @@ impl AccessRequest {
         !matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Active)
     }
 
-    /// When it lapses if nobody decides; none where it waits for nobody.
+    /// When something is due for it: a decision or another step towards it, its beginning, a
+    /// reminder. None where it waits for nothing.
     pub fn due_at(&self) -> Option<Timestamp> {
-        self.lapses_at.filter(|_| self.state == RequestState::Pending)
+        let pending = self.state == RequestState::Pending;
+        let decision = [self.lapses_at, self.wakes_at].into_iter().flatten().filter(|_| pending);
+        decision
+            .chain(self.activation_due())
+            .chain(self.extension_due())
+            .chain(self.reminder_due())
+            .min()
     }
 
     /// What is asked for, in a few words.
@@ -150,21 +228,55 @@ impl AccessRequest {
         format!("{} for {}", items.join(", "), self.duration)
     }
 
-    /// How the approvals stand; none where the policy is automatic.
-    pub fn tally(&self, directory: &Directory) -> Option<Tally> {
-        self.quorum.as_ref().map(|q| q.tally(&self.requester, &self.reviews, directory))
+    /// Its approval: what it needs and what was said.
+    pub fn case(&self) -> Case<'_> {
+        Case {
+            requester: &self.requester,
+            quorums: &self.quorums,
+            reviews: &self.reviews,
+            claims: &self.claims,
+            since: self.created_at,
+        }
+    }
+
+    /// Whether it waits for somebody's decision, on itself or on more time.
+    pub fn asks(&self) -> bool {
+        self.state == RequestState::Pending || self.pending_extension().is_some()
+    }
+
+    /// How the approvals stand, of the more time that is asked for where there is some; none where
+    /// the policy is automatic.
+    pub fn tallies(&self, people: &People<'_>) -> Vec<Tally> {
+        match self.pending_extension() {
+            Some(extension) => self.asking_again(extension).case().tallies(people),
+            None => self.case().tallies(people),
+        }
+    }
+
+    /// Whether `person`'s word counts now, on it or on the more time that is asked for.
+    pub fn may_decide(&self, person: &PrincipalId, people: &People<'_>) -> bool {
+        self.case().may_decide(person, people)
+            || self
+                .pending_extension()
+                .is_some_and(|more| self.asking_again(more).case().may_decide(person, people))
     }
 
     /// Whether `person` could decide on it now.
-    pub fn waits_for(&self, person: &PrincipalId, directory: &Directory) -> bool {
+    pub fn waits_for(&self, person: &PrincipalId, people: &People<'_>) -> bool {
+        if let Some(extension) = self.pending_extension() {
+            return self.asking_again(extension).waits_for(person, people);
+        }
         self.state == RequestState::Pending
             && !self.reviews.iter().any(|review| review.by == *person)
-            && self
-                .quorum
-                .as_ref()
-                .is_some_and(|quorum| quorum.approvers(&self.requester, directory).contains(person))
+            && self.case().may_decide(person, people)
     }
 }
 
 #[cfg(test)]
+mod approval_tests;
+#[cfg(test)]
+mod old_documents;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

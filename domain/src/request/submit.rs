@@ -1,20 +1,20 @@
 //! Asking: a wish, looked at by the rules of its flow.
 
-use jiff::Timestamp;
-use regex::Regex;
+use std::collections::BTreeSet;
 
-use super::{AccessRequest, RequestItem, RequestState};
+use jiff::Timestamp;
+
+use super::{AccessRequest, RequestItem, activation::check_start, needed::approval_needed};
 use crate::{
-    approval::Quorum,
     audit::{Action, Actor, AuditEvent},
     duration::AccessDuration,
-    flow::{AccessFlow, ApprovalPolicy, Policies},
+    flow::{AccessFlow, Policies},
     ids::{GrantId, RequestId},
     inventory::Resource,
     names::{PermissionName, PrincipalId},
-    principal::Directory,
+    people::People,
     refusal::Refusal,
-    transition::{Effect, Transition},
+    transition::Transition,
 };
 
 /// A wish, before the rules have looked at it.
@@ -34,6 +34,10 @@ pub struct Submission<'a> {
     pub reason: Option<&'a str>,
     /// The ticket.
     pub ticket: Option<&'a str>,
+    /// When access is to begin, where that is later than the approval.
+    pub starts_at: Option<Timestamp>,
+    /// An emergency of this person whose review is overdue.
+    pub overdue_review: Option<RequestId>,
 }
 
 /// Looks at a wish by the rules of its flow.
@@ -43,11 +47,10 @@ pub struct Submission<'a> {
 pub fn submit(
     wish: Submission<'_>,
     policies: &Policies,
-    directory: &Directory,
-    now: Timestamp,
+    people: &People<'_>,
 ) -> Result<Transition<AccessRequest>, Refusal> {
-    let flow = wish.flow;
-    if !flow.admits(wish.requester, directory) {
+    let (flow, now) = (wish.flow, people.now);
+    if !flow.admits(wish.requester, people.directory) {
         return Err(Refusal::NotARequester {
             principal: wish.requester.clone(),
             flow: flow.name.clone(),
@@ -66,43 +69,39 @@ pub fn submit(
             })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
-    let duration = wish.duration.unwrap_or(flow.duration.default);
-    if duration > flow.duration.max {
-        return Err(Refusal::DurationTooLong { asked: duration, max: flow.duration.max });
+    let permissions = items.iter().map(|item| &item.permission);
+    let duration = flow.duration.choose(wish.duration, permissions)?;
+    flow.justification.check(wish.reason, wish.ticket)?;
+    check_start(flow, wish.starts_at, now)?;
+    if flow.break_glass.is_some() {
+        if wish.reason.is_none_or(|reason| reason.trim().is_empty()) {
+            return Err(Refusal::ReasonRequired);
+        }
+        if let Some(request) = wish.overdue_review {
+            return Err(Refusal::ReviewOverdue { request });
+        }
     }
-    check_justification(flow, wish.reason, wish.ticket)?;
 
-    let mut request = AccessRequest {
-        id: wish.id,
-        requester: wish.requester.clone(),
-        flow: flow.clone(),
-        flow_version: flow.version(),
-        items,
-        duration,
-        reason: wish.reason.map(ToOwned::to_owned),
-        ticket: wish.ticket.map(ToOwned::to_owned),
-        quorum: None,
-        reviews: Vec::new(),
-        created_at: now,
-        lapses_at: None,
-        state: RequestState::Pending,
-    };
-    let created = request.created_event(now);
-    let ApprovalPolicy::Groups { between, groups, request_timeout } = &flow.approval else {
-        let mut approved = request.approved(Vec::new(), now);
+    let needed = approval_needed(flow, wish.requester, &items, duration, people)?;
+    let requester = wish.requester.clone();
+    let mut request = AccessRequest::new(wish.id, requester, flow.clone(), duration, now);
+    request.items = items;
+    request.reason = wish.reason.map(ToOwned::to_owned);
+    request.ticket = wish.ticket.map(ToOwned::to_owned);
+    request.starts_at = wish.starts_at;
+    let created = request.created_event(&needed.rules, now);
+    if needed.quorums.is_empty() {
+        let mut approved = request.approved(BTreeSet::new(), people);
         approved.events.insert(0, created);
         return Ok(approved);
-    };
-    let quorum = Quorum::freeze(*between, groups, wish.requester, directory);
-    if !quorum.is_satisfiable(wish.requester, directory) {
-        return Err(Refusal::ApprovalUnsatisfiable { flow: flow.name.clone() });
     }
-    let approvers = quorum.approvers(wish.requester, directory);
-    request.quorum = Some(quorum);
-    request.lapses_at = Some(request_timeout.after(now));
-    let text = format!("{} asks for {}", request.requester, request.summary());
-    let notice = request.notice("request.created", approvers, text);
-    Ok(Transition::to(request).with(Effect::Notify(notice)).record(created))
+    request.quorums = needed.quorums;
+    request.lapses_at = needed.timeout.map(|timeout| timeout.after(now));
+    let (effects, events) = request.ask(people);
+    let mut transition = Transition::to(request).record(created);
+    transition.effects = effects;
+    transition.events.extend(events);
+    Ok(transition)
 }
 
 /// The permission to grant: the one that was named, or the only one on offer.
@@ -128,27 +127,8 @@ fn choose(
     }
 }
 
-fn check_justification(
-    flow: &AccessFlow,
-    reason: Option<&str>,
-    ticket: Option<&str>,
-) -> Result<(), Refusal> {
-    if flow.justification.required && reason.is_none_or(|reason| reason.trim().is_empty()) {
-        return Err(Refusal::ReasonRequired);
-    }
-    let Some(pattern) = &flow.justification.ticket else {
-        return Ok(());
-    };
-    let Some(ticket) = ticket else {
-        return Err(Refusal::TicketRequired { pattern: pattern.clone() });
-    };
-    // A pattern that does not compile is refused when the flow is read; here it matches nothing.
-    let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(ticket));
-    if matches { Ok(()) } else { Err(Refusal::TicketMismatch { pattern: pattern.clone() }) }
-}
-
 impl AccessRequest {
-    fn created_event(&self, now: Timestamp) -> AuditEvent {
+    fn created_event(&self, rules: &[String], now: Timestamp) -> AuditEvent {
         let items: Vec<_> = self
             .items
             .iter()
@@ -160,6 +140,7 @@ impl AccessRequest {
             .detail("flow_version", self.flow_version.as_str())
             .detail("items", items)
             .detail("duration", self.duration.to_string());
+        let event = if rules.is_empty() { event } else { event.detail("rules", rules.to_vec()) };
         let event = match &self.reason {
             Some(reason) => event.detail("reason", reason.as_str()),
             None => event,

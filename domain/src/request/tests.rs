@@ -11,13 +11,13 @@ use crate::{
     audit::Action,
     flow::{
         Access, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need, Permission,
-        Policies,
+        Policies, Saying, Voices,
     },
     grant::{Grant, GrantState, RevokeReason},
     inventory::ResourceKind,
-    principal::{Principal, tests::person},
+    principal::{Directory, Principal, tests::person},
     refusal::Refusal,
-    scope::Scope,
+    scope::{Scope, Selector},
     transition::{Effect, Transition},
 };
 
@@ -53,39 +53,39 @@ fn resource(native: &str) -> Resource {
 }
 
 fn flow() -> AccessFlow {
+    let access = vec![Access {
+        scope: "shop".parse().unwrap(),
+        permissions: vec!["select".parse().unwrap()],
+    }];
+    let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
     AccessFlow {
-        name: "data-shop".parse().unwrap(),
-        requesters: vec!["group:data".parse().unwrap()],
-        access: vec![Access {
-            scope: "shop".parse().unwrap(),
-            permissions: vec!["select".parse().unwrap()],
-        }],
-        approval: ApprovalPolicy::Groups {
-            between: Need::All,
-            groups: vec![ApproverGroup {
-                name: "DBAs".to_owned(),
-                need: Need::Any,
-                of: vec!["group:dba".parse().unwrap()],
-            }],
-            request_timeout: "8h".parse().unwrap(),
+        justification: JustificationRule {
+            mode: Saying::Required,
+            ticket: Some(r"^OPS-\d+$".to_owned()),
+            ..JustificationRule::default()
         },
-        duration: DurationRule { default: "30m".parse().unwrap(), max: "1h".parse().unwrap() },
-        justification: JustificationRule { required: true, ticket: Some(r"^OPS-\d+$".to_owned()) },
+        ..AccessFlow::new(
+            "data-shop".parse().unwrap(),
+            vec!["group:data".parse().unwrap()],
+            access,
+            ApprovalPolicy::groups(Need::All, vec![dbas], "8h".parse().unwrap()),
+            DurationRule::new("30m".parse().unwrap(), "1h".parse().unwrap()),
+        )
     }
 }
 
 fn policies() -> Policies {
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: Some("shop*".to_owned()),
-        tags: BTreeMap::new(),
+    let selector = Selector {
+        integrations: vec!["orders".parse().unwrap()],
+        patterns: vec!["shop*".to_owned()],
+        ..Selector::default()
     };
+    let scope = Scope::new("shop".parse().unwrap(), selector);
     Policies {
         scopes: BTreeMap::from([(scope.name.clone(), scope)]),
         permissions: BTreeMap::from([(support().name, support())]),
         flows: BTreeMap::from([(flow().name, flow())]),
+        ..Policies::default()
     }
 }
 
@@ -133,8 +133,10 @@ fn ask(wish: &Wish) -> Result<Transition<AccessRequest>, Refusal> {
         duration: wish.duration.map(|duration| duration.parse().unwrap()),
         reason: wish.reason,
         ticket: wish.ticket,
+        starts_at: None,
+        overdue_review: None,
     };
-    submit(submission, &policies(), &directory(), at(0))
+    submit(submission, &policies(), &People::new(&directory(), at(0)))
 }
 
 fn pending() -> AccessRequest {
@@ -142,7 +144,7 @@ fn pending() -> AccessRequest {
 }
 
 fn review(by: &str, verdict: Verdict, seconds: i64) -> Review {
-    Review { by: id(by), verdict, comment: Some("seen".to_owned()), at: at(seconds) }
+    Review::new(id(by), verdict, Some("seen".to_owned()), at(seconds))
 }
 
 fn planned(transition: &Transition<AccessRequest>) -> Vec<Grant> {
@@ -219,15 +221,8 @@ fn refuses(#[case] wish: Wish, #[case] code: &str) {
 
 #[test]
 fn refuses_what_nobody_could_approve() {
-    let alone = ApprovalPolicy::Groups {
-        between: Need::All,
-        groups: vec![ApproverGroup {
-            name: "Self".to_owned(),
-            need: Need::Any,
-            of: vec!["user:ana@example.com".parse().unwrap()],
-        }],
-        request_timeout: "8h".parse().unwrap(),
-    };
+    let me = ApproverGroup::new("Self", Voices::Any, vec!["user:ana@example.com".parse().unwrap()]);
+    let alone = ApprovalPolicy::groups(Need::All, vec![me], "8h".parse().unwrap());
     let wish = Wish { flow: AccessFlow { approval: alone, ..flow() }, ..Wish::default() };
     assert_eq!(ask(&wish).unwrap_err().code(), "approval_unsatisfiable");
 }
@@ -247,7 +242,9 @@ fn two_permissions_on_offer_must_be_told_apart() {
 #[test]
 fn an_approval_plans_the_grants_that_were_frozen() {
     let request = pending();
-    let approved = request.review(review("ben", Verdict::Approve, 5), &directory()).unwrap();
+    let approved = request
+        .review(review("ben", Verdict::Approve, 5), &People::new(&directory(), at(0)))
+        .unwrap();
     assert_eq!(approved.state.state, RequestState::Approved);
     assert_eq!(planned(&approved)[0].id, request.items[0].grant);
 }
@@ -256,7 +253,7 @@ fn an_approval_plans_the_grants_that_were_frozen() {
 fn refuses_reviews_that_do_not_count() {
     let request = pending();
     let code = |request: &AccessRequest, review| {
-        request.review(review, &directory()).map(|_| ()).unwrap_err().code()
+        request.review(review, &People::new(&directory(), at(0))).map(|_| ()).unwrap_err().code()
     };
     assert_eq!(code(&request, review("ana", Verdict::Approve, 1)), "own_request");
     assert_eq!(code(&request, review("eve", Verdict::Approve, 1)), "not_an_approver");
@@ -264,14 +261,19 @@ fn refuses_reviews_that_do_not_count() {
     let silent = Review { comment: None, ..review("ben", Verdict::Deny, 1) };
     assert_eq!(code(&request, silent), "comment_required");
 
-    let decided = request.review(review("ben", Verdict::Approve, 1), &directory()).unwrap().state;
+    let decided = request
+        .review(review("ben", Verdict::Approve, 1), &People::new(&directory(), at(0)))
+        .unwrap()
+        .state;
     assert_eq!(code(&decided, review("ben", Verdict::Deny, 2)), "already_reviewed");
     assert_eq!(code(&decided, review("dan", Verdict::Approve, 2)), "already_decided");
 }
 
 #[test]
 fn one_denial_is_enough() {
-    let denied = pending().review(review("dan", Verdict::Deny, 1), &directory()).unwrap();
+    let denied = pending()
+        .review(review("dan", Verdict::Deny, 1), &People::new(&directory(), at(0)))
+        .unwrap();
     assert_eq!(denied.state.state, RequestState::Denied);
     assert!(planned(&denied).is_empty());
 }
@@ -279,15 +281,19 @@ fn one_denial_is_enough() {
 #[test]
 fn lapses_and_follows_leavers() {
     let request = pending();
-    assert!(request.advance(&directory(), at(8 * 3_600 - 1)).is_none());
-    let lapsed = request.advance(&directory(), at(8 * 3_600)).unwrap().state;
+    assert!(request.advance(&policies(), &People::new(&directory(), at(8 * 3_600 - 1))).is_none());
+    let lapsed =
+        request.advance(&policies(), &People::new(&directory(), at(8 * 3_600))).unwrap().state;
     assert_eq!(lapsed.state, RequestState::Lapsed);
 
     let left = Directory::new(people().into_iter().map(|mut person| {
         person.disabled = person.id == id("ana");
         person
     }));
-    assert_eq!(request.advance(&left, at(1)).unwrap().state.state, RequestState::Cancelled);
+    assert_eq!(
+        request.advance(&policies(), &People::new(&left, at(1))).unwrap().state.state,
+        RequestState::Cancelled
+    );
 }
 
 #[test]
@@ -299,7 +305,9 @@ fn only_its_requester_withdraws_it() {
 
 #[test]
 fn follows_its_grants_to_the_end() {
-    let approved = pending().review(review("ben", Verdict::Approve, 1), &directory()).unwrap();
+    let approved = pending()
+        .review(review("ben", Verdict::Approve, 1), &People::new(&directory(), at(0)))
+        .unwrap();
     let mut grant = planned(&approved).remove(0);
     let request = approved.state;
     assert!(request.follow(std::slice::from_ref(&grant), at(2)).is_none());
@@ -324,7 +332,7 @@ proptest! {
         for (who, yes, when) in said {
             let verdict = if yes { Verdict::Approve } else { Verdict::Deny };
             let was_over = request.is_over();
-            let Ok(next) = request.review(review(names[who], verdict, when), &directory()) else {
+            let Ok(next) = request.review(review(names[who], verdict, when), &People::new(&directory(), at(0))) else {
                 continue;
             };
             prop_assert!(!was_over && request.state == RequestState::Pending);

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::{AccessRequest, EndReason, RequestState};
 use crate::{
-    approval::{Review, Verdict},
+    approval::{Claim, Decision, Review, Verdict},
     audit::{Action, Actor, AuditEvent},
-    grant::{Grant, GrantState, Plan},
+    flow::Policies,
+    grant::{Grant, GrantState},
     names::PrincipalId,
-    notice::Notice,
-    principal::Directory,
+    notice::{Audience, Notice},
+    people::People,
     refusal::Refusal,
     transition::{Effect, Transition},
 };
@@ -21,57 +22,143 @@ impl AccessRequest {
     ///
     /// # Errors
     /// Own request, not an approver, decided or lapsed already, a denial without a word.
-    pub fn review(
-        &self,
-        review: Review,
-        directory: &Directory,
-    ) -> Result<Transition<Self>, Refusal> {
+    pub fn review(&self, review: Review, people: &People<'_>) -> Result<Transition<Self>, Refusal> {
         let now = review.at;
-        if review.by == self.requester {
-            return Err(Refusal::OwnRequest);
+        let people = &People { now, ..*people };
+        if self.pending_extension().is_some() {
+            return self.decide_extension(|more| more.review(review, people));
         }
-        // Whoever has no say learns nothing of how the request stands.
-        let quorum = self.quorum.as_ref().ok_or(Refusal::NotAnApprover)?;
-        if !quorum.approvers(&self.requester, directory).contains(&review.by) {
-            return Err(Refusal::NotAnApprover);
-        }
+        self.check_say(&review.by, people)?;
         if self.reviews.iter().any(|earlier| earlier.by == review.by) {
             return Err(Refusal::AlreadyReviewed);
         }
+        self.check_open(now)?;
+        let said = review.comment.as_deref().is_some_and(|comment| !comment.trim().is_empty());
+        if review.verdict == Verdict::Deny && !said {
+            return Err(Refusal::CommentRequired);
+        }
+
+        let denies =
+            review.verdict == Verdict::Deny && self.case().denies_at_once(&review.by, people);
+        let review = review.standing(people, &self.case().schedules());
+        let event = self.reviewed_event(&review);
+        let mut next = self.clone();
+        next.reviews.push(review.clone());
+        match next.case().decision(people) {
+            _ if denies => Ok(next.denied(&review.by, event, now)),
+            Decision::Denied => Ok(next.denied(&review.by, event, now)),
+            Decision::Approved(voices) => {
+                let mut approved = next.approved(voices, people);
+                approved.events.insert(0, event);
+                Ok(approved)
+            }
+            Decision::Open => {
+                let (effects, events) = next.ask(people);
+                let mut transition = Transition::to(next).record(event);
+                transition.effects = effects;
+                transition.events.extend(events);
+                Ok(transition)
+            }
+        }
+    }
+
+    /// Somebody says that they are looking at it: escalation waits for them.
+    ///
+    /// # Errors
+    /// Own request, not an approver, decided or lapsed already, or claimed already.
+    pub fn claim(
+        &self,
+        by: &PrincipalId,
+        people: &People<'_>,
+    ) -> Result<Transition<Self>, Refusal> {
+        let now = people.now;
+        if self.pending_extension().is_some() {
+            return self.decide_extension(|more| more.claim(by, people));
+        }
+        self.check_say(by, people)?;
+        if self.reviews.iter().any(|earlier| earlier.by == *by) {
+            return Err(Refusal::AlreadyReviewed);
+        }
+        self.check_open(now)?;
+        if self.claims.iter().any(|claim| claim.by == *by) {
+            return Err(Refusal::ClaimedBefore);
+        }
+        let groups = self.case().groups_of(by, people);
+        let looks = |claim: &&Claim| {
+            now < claim.end(&self.reviews) && claim.groups.iter().any(|at| groups.contains(at))
+        };
+        if let Some(other) = self.claims.iter().find(looks) {
+            return Err(Refusal::AlreadyClaimed { by: other.by.clone(), until: other.until });
+        }
+        let longest = groups.iter().map(|at| self.quorums[at.quorum].claim).max();
+        let until = longest.map_or(now, |claim| claim.after(now));
+        let mut next = self.clone();
+        next.claims.push(Claim { by: by.clone(), at: now, until, groups });
+        let event = self
+            .event(Action::RequestClaimed, Actor::Principal(by.clone()), now)
+            .detail("until", until.to_string());
+        let text = format!("{by} is looking until {until}: {}", self.summary());
+        let to = BTreeSet::from([self.requester.clone()]);
+        let notice = self.notice("request.claimed", to, text);
+        let (effects, events) = next.ask(people);
+        let mut transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
+        transition.effects.extend(effects);
+        transition.events.extend(events);
+        Ok(transition)
+    }
+
+    /// Whoever has no say learns nothing of how the request stands.
+    fn check_say(&self, person: &PrincipalId, people: &People<'_>) -> Result<(), Refusal> {
+        if *person == self.requester {
+            return Err(Refusal::OwnRequest);
+        }
+        if !self.case().may_decide(person, people) {
+            return Err(Refusal::NotAnApprover);
+        }
+        Ok(())
+    }
+
+    fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.state != RequestState::Pending {
             return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         if self.lapses_at.is_some_and(|lapses| lapses <= now) {
             return Err(Refusal::RequestLapsed);
         }
-        let said = review.comment.as_deref().is_some_and(|comment| !comment.trim().is_empty());
-        if review.verdict == Verdict::Deny && !said {
-            return Err(Refusal::CommentRequired);
-        }
+        Ok(())
+    }
 
+    fn reviewed_event(&self, review: &Review) -> AuditEvent {
         let actor = Actor::Principal(review.by.clone());
-        let mut event = self.event(Action::RequestReviewed, actor, now);
+        let mut event = self.event(Action::RequestReviewed, actor, review.at);
         if let Some(comment) = &review.comment {
             event = event.detail("comment", comment.as_str());
         }
-        let mut next = self.clone();
-        next.reviews.push(review.clone());
         if review.verdict == Verdict::Deny {
-            event.action = Action::RequestDenied;
-            let text = format!("{} denied {}", review.by, self.summary());
-            next.state = RequestState::Denied;
-            let notice =
-                next.notice("request.denied", BTreeSet::from([self.requester.clone()]), text);
-            return Ok(Transition::to(next).with(Effect::Notify(notice)).record(event));
+            event = event.detail("verdict", "deny");
         }
-        let tally = quorum.tally(&self.requester, &next.reviews, directory);
-        if !tally.approved {
-            return Ok(Transition::to(next).record(event));
+        let others: Vec<_> = review.seats().into_iter().filter(|seat| *seat != review.by).collect();
+        if !others.is_empty() {
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            event = event.detail("may_speak_for", others);
         }
-        let voices = tally.groups.into_iter().flat_map(|group| group.approved_by).collect();
-        let mut approved = next.approved(voices, now);
-        approved.events.insert(0, event);
-        Ok(approved)
+        event
+    }
+
+    fn denied(
+        mut self,
+        by: &PrincipalId,
+        mut event: AuditEvent,
+        now: Timestamp,
+    ) -> Transition<Self> {
+        event.action = Action::RequestDenied;
+        let text = format!("{by} denied {}", self.summary());
+        self.state = RequestState::Denied;
+        let to = BTreeSet::from([self.requester.clone()]);
+        let notice = self.notice("request.denied", to, text);
+        let withdrawn = self.withdraw(now);
+        let transition = Transition::to(self).with(Effect::Notify(notice)).record(event);
+        withdrawn.into_iter().fold(transition, Transition::with)
     }
 
     /// Its requester withdraws it.
@@ -82,7 +169,7 @@ impl AccessRequest {
         if *by != self.requester {
             return Err(Refusal::NotTheRequester);
         }
-        if self.state != RequestState::Pending {
+        if self.state != RequestState::Pending && !self.awaits_activation() {
             return Err(Refusal::AlreadyDecided { state: self.state_name() });
         }
         Ok(self.close(
@@ -93,23 +180,64 @@ impl AccessRequest {
         ))
     }
 
-    /// Does what is due: lapses when nobody decided in time; cancelled when its requester left
-    /// before it was decided (I10).
-    pub fn advance(&self, directory: &Directory, now: Timestamp) -> Option<Transition<Self>> {
-        if self.state != RequestState::Pending {
-            return None;
-        }
-        if !self.flow.admits(&self.requester, directory) {
+    /// Does what is due: lapses when nobody decided or activated in time; begins at the start that
+    /// was asked for; reminds of a review; and is cancelled when its requester could not ask for it
+    /// any more before it began (I10). Asks more people when those before have not decided. Where
+    /// somebody's word counts only now, because they came into a group or a step, it is decided.
+    pub fn advance(&self, policies: &Policies, people: &People<'_>) -> Option<Transition<Self>> {
+        let (directory, now) = (people.directory, people.now);
+        let begun = !(self.state == RequestState::Pending || self.awaits_activation());
+        let lost = policies.loss(&self.flow.name, &self.requester, directory);
+        if let Some(loss) = lost.filter(|_| !begun) {
             let mut closed =
                 self.close(RequestState::Cancelled, Action::RequestCancelled, Actor::Broker, now);
             for event in &mut closed.events {
-                event.details.insert("reason".to_owned(), "requester-left".into());
+                event.details.insert("reason".to_owned(), loss.as_str().into());
             }
             return Some(closed);
         }
-        self.due_at()
-            .filter(|due| *due <= now)
-            .map(|_| self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now))
+        if self.state != RequestState::Pending {
+            return self.advance_decided(policies, people);
+        }
+        if self.lapses_at.is_some_and(|lapses| lapses <= now) {
+            return Some(self.lapsed(now));
+        }
+        match self.case().decision(people) {
+            Decision::Approved(voices) => return Some(self.clone().approved(voices, people)),
+            Decision::Denied => {
+                let no = self.reviews.iter().rev().find(|said| said.verdict == Verdict::Deny)?;
+                let event = self.event(Action::RequestDenied, Actor::Broker, now);
+                return Some(self.clone().denied(&no.by, event, now));
+            }
+            Decision::Open => {}
+        }
+        let mut next = self.clone();
+        let (effects, events) = next.ask(people);
+        (next != *self).then(|| Transition { state: next, effects, events })
+    }
+
+    fn advance_decided(
+        &self,
+        policies: &Policies,
+        people: &People<'_>,
+    ) -> Option<Transition<Self>> {
+        if self.due_at().is_none_or(|due| due > people.now) {
+            return None;
+        }
+        if self.extension_due().is_some_and(|due| due <= people.now) {
+            return self.advance_extension(policies, people);
+        }
+        if !self.awaits_activation() {
+            return self.remind(people);
+        }
+        Some(match self.activate_by {
+            Some(_) => self.lapsed(people.now),
+            None => self.activated(Actor::Broker, people),
+        })
+    }
+
+    fn lapsed(&self, now: Timestamp) -> Transition<Self> {
+        self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now)
     }
 
     fn close(
@@ -120,11 +248,13 @@ impl AccessRequest {
         now: Timestamp,
     ) -> Transition<Self> {
         let event = self.event(action, actor, now);
-        let next = Self { state, ..self.clone() };
+        let mut next = Self { state, ..self.clone() };
         let text = format!("{}: {}", next.state_name(), self.summary());
         let notice =
             next.notice(&action.to_string(), BTreeSet::from([self.requester.clone()]), text);
-        Transition::to(next).with(Effect::Notify(notice)).record(event)
+        let withdrawn = next.withdraw(now);
+        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
+        withdrawn.into_iter().fold(transition, Transition::with)
     }
 
     /// Follows its grants: active with the first, ended with the last. Nothing where that is told
@@ -138,44 +268,39 @@ impl AccessRequest {
             let event = self
                 .event(Action::RequestEnded, Actor::Broker, now)
                 .detail("reason", serde_json::to_value(reason).unwrap_or_default());
-            let state = RequestState::Ended { reason, at: now };
-            return Some(Transition::to(Self { state, ..self.clone() }).record(event));
+            let mut next = Self { state: RequestState::Ended { reason, at: now }, ..self.clone() };
+            if reason == EndReason::Failed {
+                // What never became access needs no review.
+                next.use_review = None;
+            }
+            return Some(Transition::to(next).record(event));
         }
         let begun = grants.iter().any(|grant| grant.active_since.is_some());
         (begun && self.state == RequestState::Approved)
             .then(|| Transition::to(Self { state: RequestState::Active, ..self.clone() }))
     }
 
-    pub(super) fn approved(self, voices: Vec<PrincipalId>, now: Timestamp) -> Transition<Self> {
-        let next = Self { state: RequestState::Approved, ..self };
+    pub(super) fn approved(
+        self,
+        voices: BTreeSet<PrincipalId>,
+        people: &People<'_>,
+    ) -> Transition<Self> {
+        let now = people.now;
+        let mut next = Self { state: RequestState::Approved, ..self };
+        let withdrawn = next.withdraw(now);
         let voices: Vec<_> = voices.iter().map(ToString::to_string).collect();
         let event = next
             .event(Action::RequestApproved, Actor::Broker, now)
             .detail("approved_by", voices)
-            .detail("automatic", next.quorum.is_none());
+            .detail("automatic", next.quorums.is_empty());
         let text = format!("approved: {}", next.summary());
-        let notice =
-            next.notice("request.approved", BTreeSet::from([next.requester.clone()]), text);
-        let grants: Vec<_> = next
-            .items
-            .iter()
-            .map(|item| {
-                let plan = Plan {
-                    id: item.grant,
-                    request: next.id,
-                    principal: &next.requester,
-                    resource: &item.resource,
-                    permission: &item.permission,
-                    rights: &item.rights,
-                    flow: &next.flow.name,
-                    ticket: next.ticket.as_deref(),
-                    duration: next.duration,
-                };
-                Effect::Plan(Grant::plan(plan, now))
-            })
-            .collect();
-        let transition = Transition::to(next).with(Effect::Notify(notice)).record(event);
-        grants.into_iter().fold(transition, Transition::with)
+        let mut audience = Audience::of(&next.flow.notify, &next.requester, people.directory);
+        audience.people.insert(next.requester.clone());
+        let notice = next.notice_to("request.approved", audience, text);
+        let mut begun = next.begin_or_wait(people);
+        begun.effects.splice(0..0, std::iter::once(Effect::Notify(notice)).chain(withdrawn));
+        begun.events.insert(0, event);
+        begun
     }
 
     pub(super) fn event(&self, action: Action, actor: Actor, at: Timestamp) -> AuditEvent {
@@ -183,7 +308,18 @@ impl AccessRequest {
     }
 
     pub(super) fn notice(&self, event: &str, to: BTreeSet<PrincipalId>, text: String) -> Notice {
-        Notice { event: event.to_owned(), request: self.id, grant: None, to, text }
+        self.notice_to(event, Audience { people: to, ..Audience::default() }, text)
+    }
+
+    pub(super) fn notice_to(&self, event: &str, to: Audience, text: String) -> Notice {
+        Notice {
+            event: event.to_owned(),
+            request: self.id,
+            grant: None,
+            to: to.people,
+            channels: to.channels,
+            text,
+        }
     }
 }
 
@@ -198,7 +334,9 @@ fn end_reason(grants: &[Grant]) -> EndReason {
         .collect();
     if reasons.iter().all(|reason| *reason == "failed") {
         EndReason::Failed
-    } else if reasons.iter().any(|reason| matches!(*reason, "revoked" | "requester-left")) {
+    } else if reasons.iter().any(|reason| {
+        matches!(*reason, "revoked" | "requester-left" | "not-a-requester" | "flow-removed")
+    }) {
         EndReason::Revoked
     } else if reasons.contains(&"missing") {
         EndReason::Missing

@@ -19,14 +19,13 @@ use ebbgate_domain::{
     approval::Verdict,
     duration::AccessDuration,
     flow::{
-        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies,
+        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, Need, Policies, Voices,
     },
     ids::{GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, PrincipalId},
     principal::{Directory, Principal},
-    scope::Scope,
+    scope::{Scope, Selector},
     scram::ScramVerifier,
     verifier::Verifier,
 };
@@ -113,11 +112,8 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 fn snapshot() -> Snapshot {
-    let person = |name: &str, groups: &[&str]| Principal {
-        id: id(name),
-        display_name: name.to_owned(),
-        groups: groups.iter().map(|group| parsed(group)).collect(),
-        disabled: false,
+    let person = |name: &str, groups: &[&str]| {
+        Principal::new(id(name), groups.iter().map(|group| parsed(group)))
     };
     let resource = |integration: &str| Resource {
         id: parsed(&format!("{integration}/postgres/shop")),
@@ -126,12 +122,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = |integration: &str| Scope {
-        name: parsed(integration),
-        integration: parsed(integration),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
+    let scope = |integration: &str| {
+        Scope::new(parsed(integration), Selector::integration(parsed(integration)))
     };
     let flows = [
         flow("auto", ApprovalPolicy::Automatic),
@@ -158,12 +150,9 @@ fn agents_of(integration: &str) -> Vec<AgentName> {
 }
 
 fn groups(between: Need, of: &[&str]) -> ApprovalPolicy {
-    let groups = of.iter().map(|group| ApproverGroup {
-        name: (*group).to_owned(),
-        need: Need::Any,
-        of: vec![parsed(group)],
-    });
-    ApprovalPolicy::Groups { between, groups: groups.collect(), request_timeout: parsed("2m") }
+    let groups =
+        of.iter().map(|group| ApproverGroup::new(*group, Voices::Any, vec![parsed(group)]));
+    ApprovalPolicy::groups(between, groups.collect(), parsed("2m"))
 }
 
 fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
@@ -171,14 +160,13 @@ fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
         scope: parsed(integration),
         permissions: vec![parsed("select")],
     });
-    AccessFlow {
-        name: parsed(name),
-        requesters: vec![parsed("group:data")],
-        access: access.collect(),
+    AccessFlow::new(
+        parsed(name),
+        vec![parsed("group:data")],
+        access.collect(),
         approval,
-        duration: DurationRule { default: parsed("1m"), max: parsed("30m") },
-        justification: JustificationRule::default(),
-    }
+        DurationRule::new(parsed("1m"), parsed("30m")),
+    )
 }
 
 /// What somebody does.
@@ -275,6 +263,7 @@ async fn ask(world: &Arc<World>) {
         duration: AccessDuration::from_seconds(u32::try_from(seconds).unwrap()),
         reason: Some("because".to_owned()),
         ticket: None,
+        starts_at: None,
     };
     let answer = insist!(
         world,

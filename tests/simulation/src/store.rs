@@ -14,10 +14,11 @@ use ebbgate_broker_ports::{
 use ebbgate_domain::{
     Timestamp,
     audit::{AuditEvent, AuditRecord, Hash},
+    delegation::Delegation,
     grant::{Grant, GrantState},
-    ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
+    ids::{AgentId, DelegationId, GrantId, NoticeId, RequestId, TokenId},
     names::{IntegrationName, PrincipalId},
-    request::{AccessRequest, RequestState},
+    request::AccessRequest,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -42,6 +43,7 @@ pub struct Records {
     pub changed_grants: Vec<GrantId>,
     /// The notices that came in since somebody last looked.
     pub new_notices: Vec<OutboxItem>,
+    delegations: BTreeMap<DelegationId, Versioned<Delegation>>,
     agents: BTreeMap<AgentId, AgentRecord>,
     tokens: BTreeMap<TokenId, EnrolmentToken>,
     keys: BTreeMap<(PrincipalId, String), IdempotencyKey>,
@@ -102,6 +104,7 @@ impl Records {
         let spent_at = self.check_token(&change)?;
         check_versions(&change.requests, |request| request.id, &self.requests)?;
         check_versions(&change.grants, |grant| grant.id, &self.grants)?;
+        check_versions(&change.delegations, |delegation| delegation.id, &self.delegations)?;
         let bodies = bodies(&change.events)?;
 
         self.commits += 1;
@@ -120,6 +123,10 @@ impl Records {
             let written = written(write);
             self.changed_grants.push(written.value.id);
             self.grants.insert(written.value.id, written);
+        }
+        for write in change.delegations {
+            let written = written(write);
+            self.delegations.insert(written.value.id, written);
         }
         change.agents.into_iter().for_each(|agent| self.put_agent(agent));
         self.tokens.extend(change.tokens.into_iter().map(|token| (token.id, token)));
@@ -251,7 +258,7 @@ impl Store for MemoryStore {
         let wanted = |found: &&Versioned<AccessRequest>| {
             let request = &found.value;
             query.requester.as_ref().is_none_or(|who| request.requester == *who)
-                && (!query.pending || request.state == RequestState::Pending)
+                && (!query.pending || request.asks())
                 && (!query.open || !request.is_over())
                 && query.before.is_none_or(|before| request.id < before)
         };
@@ -320,6 +327,14 @@ impl Store for MemoryStore {
             let grants = records.grants.values().filter_map(|found| found.value.due_at());
             let requests = records.requests.values().filter_map(|found| found.value.due_at());
             grants.chain(requests).filter(|due| *due > now).min()
+        })
+        .await
+    }
+
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
+        self.read(|records| {
+            let all = records.delegations.values().filter(|found| found.value.end() > now);
+            all.cloned().collect()
         })
         .await
     }

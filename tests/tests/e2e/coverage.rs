@@ -8,6 +8,7 @@ use ebbgate_tests::{
     Context as _,
     Person::{self, Adam, Ana, Audrey, Ben, Eve},
     Result, Value, World, ensure, json,
+    settings::LIFE_FLOWS,
     world::{grant_id, text},
 };
 use reqwest::Method;
@@ -31,7 +32,7 @@ struct Operation {
     /// As in the OpenAPI document, without `/api/v1`.
     path: &'static str,
     may: May,
-    /// What stands in place of `{…}`.
+    /// What stands in place of `{…}`, or follows a path without.
     id: String,
     /// What is sent.
     body: Option<Value>,
@@ -52,6 +53,26 @@ fn change(path: &'static str, may: May, id: &str, body: Value, leaves: &'static 
     Operation { method: Method::POST, path, may, id, body, leaves }
 }
 
+async fn world() -> Result<World> {
+    World::builder().flow("life.yaml", LIFE_FLOWS).start().await
+}
+
+/// An approved request that its requester can activate, one that can have more time, and an
+/// emergency that is over and has no review.
+async fn in_all_stages(world: &World) -> Result<[String; 3]> {
+    let ana = world.api(Ana)?;
+    let wish = json!({"flow": "shop-later", "resources": [{"id": SHOP}]});
+    let waiting = text(&ana.post("requests", wish).await?.status(201)?, "id")?.to_owned();
+    let approve = format!("requests/{waiting}/approve");
+    world.api(Ben)?.post(&approve, json!({})).await?.status(200)?;
+    let live = world.active(Ana, "shop-longer", SHOP, "4m").await?;
+    let wish =
+        json!({"flow": "breakglass-shop", "resources": [{"id": SHOP}], "reason": "it is down"});
+    let used = ana.post("requests", wish).await?.status(201)?;
+    world.grant_in_state(grant_id(&used)?, "revoked").await?;
+    Ok([waiting, text(&live, "request_id")?.to_owned(), text(&used, "id")?.to_owned()])
+}
+
 /// All operations, each with what it needs to succeed in a world made for it.
 async fn operations(world: &World) -> Result<Vec<Operation>> {
     use May::{Anybody, Known, Only};
@@ -69,9 +90,14 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
     let verifier = json!({"scram_verifier": ebbgate_tests::secrets::scram_verifier("unused")});
     let (mine, by_role) = (Only { may: Ana, not: Eve }, Only { may: Adam, not: Ana });
     let (approver, auditor) = (Only { may: Ben, not: Eve }, Only { may: Audrey, not: Ana });
+    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string();
+    let substitute = || json!({"to": "bea@example.com", "until": until});
+    let delegation = world.api(Ana)?.post("delegations", substitute()).await?.status(201)?;
+    let delegation = text(&delegation, "id")?;
     let (request, grant) = (&ask().await?, &have().await?);
     let comment = || json!({"comment": "because"});
     let other_agent = &retired_agent(world).await?;
+    let [waiting, live, used] = &in_all_stages(world).await?;
     let session = json!({
         "grant_id": grant, "id": "1", "started_at": "2026-01-01T00:00:00Z", "comment": "because",
     });
@@ -83,8 +109,13 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read("/openapi.json", Anybody),
         read("/whoami", Known),
         read("/resources", Known),
+        read_one("/explain", Known, &format!("?resource={SHOP}")),
+        read_one("/explain/reach", auditor, &format!("?resource={SHOP}")),
+        read("/flows", auditor),
+        read("/inventory", auditor),
         read("/requests", Known),
         read("/grants", Known),
+        read("/delegations", Known),
         read_one("/requests/{id}", mine, request),
         read_one("/grants/{id}", mine, grant),
         read("/agents", by_role),
@@ -95,7 +126,21 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         change("/requests", mine, "", wish.clone(), "request.created"),
         change("/requests/{id}/approve", approver, &ask().await?, json!({}), "request.approved"),
         change("/requests/{id}/deny", approver, &ask().await?, comment(), "request.denied"),
+        change("/requests/{id}/claim", approver, &ask().await?, json!({}), "request.claimed"),
+        change("/delegations", Known, "", substitute(), "delegation.created"),
+        change("/delegations/{id}/end", mine, delegation, json!({}), "delegation.ended"),
         change("/requests/{id}/cancel", mine, &ask().await?, json!({}), "request.cancelled"),
+        change("/requests/{id}/activate", mine, waiting, json!({}), "request.activated"),
+        change(
+            "/requests/{id}/extend",
+            mine,
+            live,
+            json!({"duration": "10s"}),
+            "request.extension_asked",
+        ),
+        read("/reviews", Known),
+        read_one("/reviews/{id}", mine, used),
+        change("/reviews/{id}", mine, used, json!({"text": "a full disk"}), "review.written"),
         change("/grants/{id}/credentials", mine, grant, verifier, "credential.issued"),
         change("/grants/{id}/release", mine, &have().await?, json!({}), "grant.revoking"),
         change("/grants/{id}/revoke", by_role, &have().await?, comment(), "grant.revoking"),
@@ -123,7 +168,7 @@ impl Operation {
                 let after = rest.split_once('}').map_or("", |(_, after)| after);
                 format!("{before}{}{after}", self.id)
             }
-            None => self.path.to_owned(),
+            None => format!("{}{}", self.path, self.id),
         };
         match self.path {
             "/healthz" | "/readyz" | "/metrics" => path,
@@ -138,7 +183,7 @@ impl Operation {
 
 #[tokio::test]
 async fn the_list_names_every_operation_of_the_api() -> Result<()> {
-    let world = World::start().await?;
+    let world = world().await?;
     let document = world.broker.api()?.get("openapi.json").await?.status(200)?;
     ensure!(text(&document, "openapi")?.starts_with("3.1"), "OpenAPI 3.1: {}", document["openapi"]);
     let paths = document["paths"].as_object().context("paths of the OpenAPI document")?;
@@ -165,7 +210,7 @@ async fn the_list_names_every_operation_of_the_api() -> Result<()> {
 
 #[tokio::test]
 async fn nobody_does_anything_without_a_token() -> Result<()> {
-    let world = World::start().await?;
+    let world = world().await?;
     let anonymous = world.broker.api()?;
     let listed = operations(&world).await?;
     for operation in &listed {
@@ -184,7 +229,7 @@ async fn nobody_does_anything_without_a_token() -> Result<()> {
 
 #[tokio::test]
 async fn nobody_does_what_is_anothers() -> Result<()> {
-    let world = World::start().await?;
+    let world = world().await?;
     let listed = operations(&world).await?;
     for operation in &listed {
         let May::Only { not, .. } = operation.may else {
@@ -205,7 +250,7 @@ async fn nobody_does_what_is_anothers() -> Result<()> {
 
 #[tokio::test]
 async fn whoever_may_does_and_every_change_is_audited() -> Result<()> {
-    let world = World::start().await?;
+    let world = world().await?;
     let listed = operations(&world).await?;
     for operation in &listed {
         let person = match operation.may {

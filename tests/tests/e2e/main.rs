@@ -4,15 +4,22 @@
 //! Grants here last seconds. No test asserts how fast something is: it waits for what must come
 //! about, and fails when that doesn't happen or when something happens too early.
 
+mod activation;
 mod agent_protocol;
+mod approval;
 mod audit;
+mod break_glass;
 mod clocks;
 mod coverage;
 mod crash;
 mod cut_off;
 mod drift;
+mod explain;
+mod extension;
 mod fleet;
+mod flows_as_code;
 mod forged;
+mod leavers;
 mod live_sessions;
 mod localstack;
 mod mysql;

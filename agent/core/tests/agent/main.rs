@@ -4,6 +4,7 @@
 
 mod clocks;
 mod drift;
+mod extension;
 mod partition;
 mod properties;
 mod rules;

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod emergencies;
+mod extension;
 mod faults;
 mod fleet;
 mod harness;
 mod leavers;
+mod losses;
 mod places;
+mod time;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};
 use ebbgate_broker_ports::{Outcome, store::RequestQuery, verify_audit};
@@ -20,13 +24,14 @@ use ebbgate_domain::{
 };
 use harness::{World, finding, id, key, torn_down};
 
-fn wish() -> Wish {
+pub(crate) fn wish() -> Wish {
     Wish {
         items: vec![WishItem { resource: "shop".to_owned(), permission: None }],
         flow: None,
         duration: None,
         reason: Some("order 17".to_owned()),
         ticket: None,
+        starts_at: None,
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::{join_all, select};
 
 use super::{
     Checked,
+    delegations::delegation,
     samples::{
         Made, agent, agent_id, at, event, grant, grant_id, key, notice, put, request, request_id,
         token,
@@ -116,6 +117,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
         Ok(Change {
             requests: vec![Write::Insert(request(1, "ana@example.com")?)],
             grants: vec![Write::Insert(grant(2, 1, "ana@example.com", "prod-db")?), last],
+            delegations: vec![Write::Insert(delegation(6, at(99))?)],
             agents: vec![agent(3, "site-a")?],
             tokens: vec![token(4)?],
             spend: None,
@@ -130,6 +132,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     let nobody = "ana@example.com".parse()?;
     assert_eq!(store.request(request_id(1)).await?, None);
     assert_eq!(store.grant(grant_id(2)).await?, None);
+    assert_eq!(store.delegations(at(0)).await?, []);
     assert_eq!(store.agent(agent_id(3)).await?, None);
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, None);
     assert_eq!(store.idempotency(&nobody, "k").await?, None);
@@ -140,6 +143,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     let last = Write::Insert(grant(9, 1, "ana@example.com", "prod-db")?);
     store.commit(everything(last)?).await?;
     assert!(store.request(request_id(1)).await?.is_some());
+    assert_eq!(store.delegations(at(0)).await?.len(), 1);
     assert_eq!(store.agent(agent_id(3)).await?, Some(agent(3, "site-a")?));
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, Some(token(4)?));
     assert_eq!(store.idempotency(&nobody, "k").await?, Some(key("ana@example.com", "k", "req")?));

@@ -6,13 +6,13 @@ use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent},
     duration::AccessDuration,
-    flow::{AccessFlow, ApprovalPolicy, DurationRule, JustificationRule},
+    flow::{AccessFlow, ApprovalPolicy, DurationRule},
     grant::{Grant, GrantState, Plan},
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     inventory::{Resource, ResourceKind},
     names::IntegrationName,
     notice::Notice,
-    request::{AccessRequest, RequestState},
+    request::AccessRequest,
 };
 use jiff::SignedDuration;
 
@@ -60,29 +60,17 @@ fn hour() -> Made<AccessDuration> {
 
 /// A pending request that nobody has to decide by any time.
 pub(super) fn request(n: u8, requester: &str) -> Made<AccessRequest> {
-    let flow = AccessFlow {
-        name: "shop".parse()?,
-        requesters: vec!["group:data".parse()?],
-        access: Vec::new(),
-        approval: ApprovalPolicy::Automatic,
-        duration: DurationRule { default: hour()?, max: hour()? },
-        justification: JustificationRule::default(),
-    };
-    Ok(AccessRequest {
-        id: request_id(n),
-        requester: requester.parse()?,
-        flow_version: flow.version(),
-        flow,
-        items: Vec::new(),
-        duration: hour()?,
-        reason: Some("quotes \" and ends\u{0} and \u{1f512}".to_owned()),
-        ticket: None,
-        quorum: None,
-        reviews: Vec::new(),
-        created_at: at(i64::from(n)),
-        lapses_at: None,
-        state: RequestState::Pending,
-    })
+    let flow = AccessFlow::new(
+        "shop".parse()?,
+        vec!["group:data".parse()?],
+        Vec::new(),
+        ApprovalPolicy::Automatic,
+        DurationRule::new(hour()?, hour()?),
+    );
+    let reason = "quotes \" and ends\u{0} and \u{1f512}".to_owned();
+    let requester = requester.parse()?;
+    let request = AccessRequest::new(request_id(n), requester, flow, hour()?, at(i64::from(n)));
+    Ok(AccessRequest { reason: Some(reason), ..request })
 }
 
 /// A planned grant of the request with the number `of`; planned, and so due, at `at(n)`.
@@ -104,6 +92,7 @@ pub(super) fn grant(n: u8, of: u8, principal: &str, integration: &str) -> Made<G
         flow: &"shop".parse()?,
         ticket: None,
         duration: hour()?,
+        warn: None,
     };
     Ok(Grant::plan(plan, at(i64::from(n))))
 }
@@ -132,6 +121,7 @@ pub(super) fn notice(n: u8, of: u8) -> Made<OutboxItem> {
             request: request_id(of),
             grant: None,
             to: ["ana@example.com".parse()?].into(),
+            channels: [].into(),
             text: format!("notice {n}"),
         },
         at: at(i64::from(n)),

@@ -1,8 +1,6 @@
 //! Settings: one YAML file, the users file and the flow files it names. Everything is read and
 //! every mistake is told before anything starts.
 
-mod flows;
-mod permissions;
 mod settings;
 mod users;
 
@@ -13,16 +11,16 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest;
 use ebbgate_broker_identity::Tokens;
 use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
     flow::Policies,
     inventory::{Inventory, ResourceKind},
-    names::IntegrationName,
-    principal::Directory,
+    principal::{Directory, Principal},
 };
 
-use ebbgate_settings::{Mistake, Mistakes};
+use ebbgate_settings::{Mistake, Mistakes, Severity};
 pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
 
 /// Everything that the settings say, checked.
@@ -31,9 +29,12 @@ pub(crate) struct Config {
     pub settings: Settings,
     pub snapshot: Snapshot,
     pub tokens: Tokens,
+    pub flow_files: FlowFiles,
+    /// What is no mistake yet somebody should look at.
+    pub warnings: Vec<Mistake>,
 }
 
-/// All mistakes of all files.
+/// All mistakes of all files, and the warnings among them.
 #[derive(Debug)]
 pub(crate) struct BadConfig(Vec<Mistake>);
 
@@ -44,8 +45,34 @@ impl fmt::Display for BadConfig {
         for mistake in &self.0 {
             writeln!(f, "{mistake}")?;
         }
-        let s = if self.0.len() == 1 { "" } else { "s" };
-        write!(f, "{} mistake{s} in the settings", self.0.len())
+        let mistakes = self.0.iter().filter(|mistake| mistake.is_error()).count();
+        let s = if mistakes == 1 { "" } else { "s" };
+        write!(f, "{mistakes} mistake{s} in the settings")
+    }
+}
+
+/// The flow files in force, as they were written.
+#[derive(Debug, Default)]
+pub(crate) struct FlowFiles {
+    /// The first 32 hex digits of SHA-256 over names and texts.
+    pub version: String,
+    /// Names, relative to the settings where they lie below, and texts.
+    pub files: Vec<(String, String)>,
+}
+
+impl FlowFiles {
+    fn new(texts: &[(PathBuf, String)], base: &Path) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut files = Vec::with_capacity(texts.len());
+        for (path, text) in texts {
+            let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
+            for part in [&name, text] {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part.as_bytes());
+            }
+            files.push((name, text.clone()));
+        }
+        Self { version: hex::encode(&context.finish().as_ref()[..16]), files }
     }
 }
 
@@ -67,27 +94,45 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
     let flow_files = flow_files(&patterns, &mut mistakes);
     all.extend(mistakes.into_vec());
-    let (users, policies) = (
-        users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all)),
-        read_flows(&flow_files, &integrations, &mut all),
-    );
+    let users = users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all));
+    let texts: Vec<_> = flow_files
+        .iter()
+        .filter_map(|file| Some((file.clone(), read_file(file, &mut all)?)))
+        .collect();
+    let policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
+    all.extend(doubts(file, &users.principals, &policies));
+    all.sort();
     match settings {
-        Some(settings) if all.is_empty() => {
+        Some(settings) if !all.iter().any(Mistake::is_error) => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            Ok(Config { settings, snapshot, tokens: Tokens::new(users.tokens) })
+            let flow_files = FlowFiles::new(&texts, &base);
+            let tokens = Tokens::new(users.tokens);
+            Ok(Config { settings, snapshot, tokens, flow_files, warnings: all })
         }
-        _ => {
-            all.sort();
-            Err(BadConfig(all))
-        }
+        _ => Err(BadConfig(all)),
     }
+}
+
+/// What is doubtful about the flows' approvers as people are now.
+fn doubts(file: &Path, principals: &[Principal], policies: &Policies) -> Vec<Mistake> {
+    let directory = Directory::new(principals.iter().cloned());
+    let doubts = policies.flows.values().flat_map(|flow| {
+        let doubts = flow.doubts(&directory, &policies.schedules);
+        doubts.into_iter().map(|doubt| format!("the flow '{}': {doubt}", flow.name))
+    });
+    let warning = |message| Mistake {
+        file: file.to_owned(),
+        place: None,
+        message,
+        severity: Severity::Warning,
+    };
+    doubts.map(warning).collect()
 }
 
 fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
     std::fs::read_to_string(file)
         .map_err(|error| {
-            let message = format!("cannot be read: {error}");
-            all.push(Mistake { file: file.to_owned(), place: None, message });
+            all.push(Mistake::of_file(file, format!("cannot be read: {error}")));
         })
         .ok()
 }
@@ -102,11 +147,16 @@ fn read_users(file: &Path, all: &mut Vec<Mistake>) -> users::Users {
     users
 }
 
+/// Cases that try flows out lie beside them and are no flows.
+fn is_test(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(ebbgate_flow_files::TEST_ENDING)
+}
+
 fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let mut files = BTreeSet::new();
     for pattern in patterns {
         let found: Vec<_> = match glob::glob(&pattern.glob) {
-            Ok(paths) => paths.flatten().collect(),
+            Ok(paths) => paths.flatten().filter(|path| !is_test(path)).collect(),
             Err(error) => {
                 mistakes.add(pattern.place, format!("no pattern for files: {error}"));
                 continue;
@@ -120,33 +170,7 @@ fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Ve
     files.into_iter().collect()
 }
 
-fn read_flows(
-    files: &[PathBuf],
-    integrations: &BTreeSet<IntegrationName>,
-    all: &mut Vec<Mistake>,
-) -> Policies {
-    let mut policies = Policies::default();
-    let mut open = Vec::new();
-    for file in files {
-        let Some(text) = read_file(file, all) else {
-            continue;
-        };
-        let mut mistakes = Mistakes::of(file);
-        let references = flows::read(&text, integrations, &mut policies, &mut mistakes);
-        open.push((references, mistakes));
-    }
-    for (references, mut mistakes) in open {
-        flows::check(&references, &policies, &mut mistakes);
-        all.extend(mistakes.into_vec());
-    }
-    policies
-}
-
-fn snapshot(
-    settings: &Settings,
-    principals: Vec<ebbgate_domain::principal::Principal>,
-    policies: Policies,
-) -> Snapshot {
+fn snapshot(settings: &Settings, principals: Vec<Principal>, policies: Policies) -> Snapshot {
     let addresses: BTreeMap<_, _> = settings
         .integrations
         .iter()
@@ -195,20 +219,28 @@ impl Integration {
 pub(crate) struct LiveConfig {
     snapshot: arc_swap::ArcSwap<Snapshot>,
     tokens: arc_swap::ArcSwap<Tokens>,
+    flow_files: arc_swap::ArcSwap<FlowFiles>,
 }
 
 impl LiveConfig {
-    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens) -> Self {
+    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) -> Self {
         Self {
             snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
             tokens: arc_swap::ArcSwap::from_pointee(tokens),
+            flow_files: arc_swap::ArcSwap::from_pointee(flow_files),
         }
     }
 
     /// Puts new people, flows and resources in force.
-    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens) {
+    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) {
         self.snapshot.store(Arc::new(snapshot));
         self.tokens.store(Arc::new(tokens));
+        self.flow_files.store(Arc::new(flow_files));
+    }
+
+    /// The flow files in force.
+    pub(crate) fn flow_files(&self) -> Arc<FlowFiles> {
+        self.flow_files.load_full()
     }
 
     /// The tokens in force.

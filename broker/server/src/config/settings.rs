@@ -1,7 +1,7 @@
 //! `ebbgate.yaml`: where the broker listens, keeps its records, and what it gives access to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -14,7 +14,6 @@ use ebbgate_domain::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::flows::kind;
 use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
 /// The settings file, checked. Paths are absolute or relative to the working directory.
@@ -305,26 +304,12 @@ fn resource(
     fixed: Option<ResourceKind>,
     mistakes: &mut Mistakes,
 ) -> Option<Resource> {
-    let mut map = node.map(mistakes)?;
+    let map = node.map(mistakes)?;
     let place = map.place;
-    let kind = match (map.take("type"), fixed) {
-        (Some(node), _) => kind(&node, map.mistakes),
-        (None, Some(kind)) => Some(kind),
-        (None, None) => {
-            map.mistakes.add(place, "the key 'type' is missing");
-            None
-        }
-    };
-    let native: Option<String> = map.required("name");
-    let tags = map.take("tags").map_or_else(BTreeMap::new, |node| {
-        node.entries(map.mistakes)
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value.parse::<String>(map.mistakes)?)))
-            .collect()
-    });
-    map.finish();
-    let (kind, native) = (kind?, native?);
-    let id = format!("{integration}/{kind}/{native}");
-    let id = id.parse().map_err(|error| mistakes.add(place, error)).ok()?;
-    Some(Resource { id, integration: integration.clone(), kind, native, tags })
+    let resource = ebbgate_flow_files::resource(map, integration, fixed)?;
+    if resource.kind == ResourceKind::Ec2 {
+        let none = "no connector of this version gives access to EC2 instances: leave it out";
+        mistakes.add(place, none);
+    }
+    Some(resource)
 }

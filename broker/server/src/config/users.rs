@@ -47,10 +47,11 @@ fn user(node: Node, mistakes: &mut Mistakes) -> Option<(Principal, Vec<TokenHash
     let id: Option<PrincipalId> = map.required("id");
     let name: Option<String> = map.optional("name");
     let groups: BTreeSet<GroupName> = map.parsed_list("groups").into_iter().collect();
+    let manager = map.optional("manager");
     let disabled = map.optional("disabled").unwrap_or(false);
     let tokens = map.parsed_list("tokens");
     map.finish();
     let id = id?;
     let display_name = name.unwrap_or_else(|| id.to_string());
-    Some((Principal { id, display_name, groups, disabled }, tokens))
+    Some((Principal { id, display_name, groups, manager, disabled }, tokens))
 }

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use ebbgate_broker_app::AppError;
-use ebbgate_domain::audit::AuditEvent;
+use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -73,16 +73,19 @@ pub(crate) async fn audit(
     let limit = page_size(filter.limit)?;
     let after = filter.after.or(filter.cursor).unwrap_or(0);
     let records = api.broker.audit(&caller, after, limit).await?;
-    let items = records
-        .into_iter()
-        .map(|record| RecordBody {
+    let items = records.into_iter().map(RecordBody::new).collect();
+    Ok(Json(Page::new(items, limit, |record: &RecordBody| record.seq.to_string())))
+}
+
+impl RecordBody {
+    pub(crate) fn new(record: AuditRecord) -> Self {
+        Self {
             event: serde_json::from_str(&record.body).ok().map(event),
             seq: record.seq,
             hash: record.hash,
             prev_hash: record.prev_hash,
-        })
-        .collect();
-    Ok(Json(Page::new(items, limit, |record: &RecordBody| record.seq.to_string())))
+        }
+    }
 }
 
 fn event(event: AuditEvent) -> EventBody {

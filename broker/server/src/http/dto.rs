@@ -1,18 +1,24 @@
 //! Bodies as they travel. Nothing of the domain is serialised to clients by itself: what they see
 //! is decided here.
 
+use std::collections::BTreeMap;
+
 use ebbgate_broker_app::RequestView;
 use ebbgate_broker_ports::{Address, Snapshot};
 use ebbgate_domain::{
     Timestamp,
-    approval::{GroupTally, Verdict},
-    flow::Need,
+    approval::Verdict,
     grant::{Attempts, Grant, GrantState},
     inventory::ResourceKind,
     request::{AccessRequest, RequestState},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::{
+    approval::{ClaimBody, GroupBody, ToldBody},
+    life::{ExtensionBody, UseReviewBody},
+};
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,9 +55,25 @@ pub(crate) struct RequestBody {
     pub ticket: Option<String>,
     pub created_at: String,
     pub lapses_at: Option<String>,
+    /// When access is to begin, where its requester asked for a later start.
+    pub starts_at: Option<String>,
+    /// Until when its requester may let access begin.
+    pub activate_by: Option<String>,
+    /// When access began.
+    pub activated_at: Option<String>,
+    /// Whether it is approved and access has yet to begin.
+    pub awaits_activation: bool,
+    /// More time that was asked for.
+    pub extensions: Vec<ExtensionBody>,
+    /// What is owed for an emergency; none where it was none.
+    pub break_glass: Option<UseReviewBody>,
     pub reviews: Vec<ReviewBody>,
     /// The approver groups, and whom each still waits for.
     pub waiting_for: Vec<GroupBody>,
+    /// Who was told that it waits for them.
+    pub told: Vec<ToldBody>,
+    /// Who said that they are looking.
+    pub claims: Vec<ClaimBody>,
     pub grants: Vec<GrantBody>,
 }
 
@@ -63,6 +85,10 @@ pub(crate) struct ItemBody {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub permission: String,
+    /// What an operator's own permission consists of.
+    pub rights: Vec<String>,
+    /// The resource's tags when it was asked for.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// What one person said.
@@ -73,17 +99,8 @@ pub(crate) struct ReviewBody {
     pub verdict: &'static str,
     pub comment: Option<String>,
     pub at: String,
-}
-
-/// How one approver group stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct GroupBody {
-    pub group: String,
-    /// any or all.
-    pub need: &'static str,
-    pub satisfied: bool,
-    pub approved_by: Vec<String>,
-    pub waiting_for: Vec<String>,
+    /// In whose place they could speak, besides their own.
+    pub may_speak_for: Vec<String>,
 }
 
 /// A grant.
@@ -101,6 +118,9 @@ pub(crate) struct GrantBody {
     /// planned, provisioning, active, revoking, revoked or failed.
     pub state: &'static str,
     pub deadline: Option<String>,
+    /// Where more time was granted that its place has not confirmed yet: the deadline that it knows
+    /// for certain.
+    pub confirmed_deadline: Option<String>,
     /// Failed attempts of what is being done now.
     pub attempts: u32,
     /// Whether its teardown has failed so often that somebody should look.
@@ -142,21 +162,32 @@ pub(crate) fn time(at: Timestamp) -> String {
 impl RequestBody {
     pub(crate) fn new(view: RequestView, snapshot: &Snapshot) -> Self {
         let grants = view.grants.iter().map(|grant| GrantBody::new(grant, snapshot)).collect();
-        let groups = view.groups.iter().map(GroupBody::new).collect();
-        Self::of(view.request, groups, grants)
+        let groups = view.tallies.iter().flat_map(|tally| &tally.groups);
+        let groups = groups.map(GroupBody::new).collect();
+        Self::of(view.request, groups, grants, view.now)
     }
 
-    fn of(request: AccessRequest, waiting_for: Vec<GroupBody>, grants: Vec<GrantBody>) -> Self {
+    fn of(
+        request: AccessRequest,
+        waiting_for: Vec<GroupBody>,
+        grants: Vec<GrantBody>,
+        now: Timestamp,
+    ) -> Self {
         let end_reason = match &request.state {
             RequestState::Ended { reason, .. } => word(reason),
             _ => None,
         };
+        let claims = request.claims.iter();
+        let claims = claims.map(|claim| ClaimBody::new(claim, &request.reviews, now)).collect();
+        let awaits_activation = request.awaits_activation();
         Self {
             id: request.id.to_string(),
+            claims,
+            told: request.told.iter().flatten().map(ToldBody::new).collect(),
             requester: request.requester.to_string(),
             flow: request.flow.name.to_string(),
             state: request.state_name(),
-            flow_version: request.flow_version,
+            flow_version: request.flow_version.clone(),
             end_reason,
             items: request
                 .items
@@ -166,23 +197,37 @@ impl RequestBody {
                     resource: item.resource.id.to_string(),
                     kind: item.resource.kind.as_str(),
                     permission: item.permission.to_string(),
+                    rights: item.rights.iter().map(ToString::to_string).collect(),
+                    tags: item.resource.tags.clone(),
                 })
                 .collect(),
             duration: request.duration.to_string(),
-            reason: request.reason,
-            ticket: request.ticket,
+            reason: request.reason.clone(),
+            ticket: request.ticket.clone(),
             created_at: time(request.created_at),
             lapses_at: request.lapses_at.map(time),
+            starts_at: request.starts_at.map(time),
+            activate_by: request.activate_by.map(time),
+            activated_at: request.activated_at.map(time),
+            awaits_activation,
+            extensions: request.extensions.iter().map(ExtensionBody::new).collect(),
+            break_glass: request.use_review.as_ref().map(UseReviewBody::new),
             reviews: request
                 .reviews
-                .into_iter()
+                .iter()
                 .map(|review| ReviewBody {
+                    may_speak_for: review
+                        .seats()
+                        .iter()
+                        .filter(|seat| **seat != review.by)
+                        .map(ToString::to_string)
+                        .collect(),
                     by: review.by.to_string(),
                     verdict: match review.verdict {
                         Verdict::Approve => "approve",
                         Verdict::Deny => "deny",
                     },
-                    comment: review.comment,
+                    comment: review.comment.clone(),
                     at: time(review.at),
                 })
                 .collect(),
@@ -195,24 +240,6 @@ impl RequestBody {
 /// An enum's name in its serialised spelling.
 fn word(value: &impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(ToOwned::to_owned)
-}
-
-impl GroupBody {
-    fn new(tally: &GroupTally) -> Self {
-        let names = |ids: &[ebbgate_domain::names::PrincipalId]| {
-            ids.iter().map(ToString::to_string).collect()
-        };
-        Self {
-            group: tally.name.clone(),
-            need: match tally.need {
-                Need::Any => "any",
-                Need::All => "all",
-            },
-            satisfied: tally.satisfied,
-            approved_by: names(&tally.approved_by),
-            waiting_for: names(&tally.waiting_for),
-        }
-    }
 }
 
 impl GrantBody {
@@ -244,6 +271,7 @@ impl GrantBody {
             flow: grant.flow.to_string(),
             state: grant.state_name(),
             deadline: grant.deadline.map(time),
+            confirmed_deadline: grant.extending.as_ref().map(|extending| time(extending.from)),
             attempts: attempts.map_or(0, |attempts| attempts.failed),
             stuck: grant.is_stuck(),
             last_error: attempts.and_then(|attempts| attempts.last_error.clone()).or(error),

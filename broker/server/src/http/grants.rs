@@ -188,11 +188,11 @@ fn wish(kind: ResourceKind, body: NewCredential) -> Result<CredentialWish, Probl
             "for a MySQL or MariaDB database make a password and send its mysql_verifiers alone, \
              as `ebb db` does",
         )),
-        (ResourceKind::S3, None, None) => Ok(CredentialWish::Issue),
-        (ResourceKind::S3, Some(_), _) => {
+        (ResourceKind::S3 | ResourceKind::Ec2, None, None) => Ok(CredentialWish::Issue),
+        (ResourceKind::S3 | ResourceKind::Ec2, Some(_), _) => {
             Err(AppError::invalid("scram_verifier", "is for databases; leave it out").into())
         }
-        (ResourceKind::S3, None, Some(_)) => {
+        (ResourceKind::S3 | ResourceKind::Ec2, None, Some(_)) => {
             Err(AppError::invalid("mysql_verifiers", "is for databases; leave it out").into())
         }
     }

@@ -3,13 +3,19 @@
 
 mod admin;
 mod agents;
+mod approval;
+mod delegations;
 mod dto;
 mod endpoints;
+mod explain;
 mod extract;
+mod flows;
 mod grants;
+mod life;
 mod openapi;
 mod problem;
 mod requests;
+mod reviews;
 mod sessions;
 mod system;
 
@@ -56,11 +62,22 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/ca.pem", get(system::authority))
         .route("/api/v1/whoami", get(system::whoami))
         .route("/api/v1/resources", get(requests::resources))
+        .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/explain/reach", get(explain::reach))
+        .route("/api/v1/flows", get(flows::flows))
+        .route("/api/v1/inventory", get(flows::inventory))
         .route("/api/v1/requests", get(requests::list).post(requests::submit))
         .route("/api/v1/requests/{id}", get(requests::show))
         .route("/api/v1/requests/{id}/approve", post(requests::approve))
         .route("/api/v1/requests/{id}/deny", post(requests::deny))
         .route("/api/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/api/v1/requests/{id}/claim", post(approval::claim))
+        .route("/api/v1/delegations", get(delegations::list).post(delegations::create))
+        .route("/api/v1/delegations/{id}/end", post(delegations::end))
+        .route("/api/v1/requests/{id}/activate", post(life::activate))
+        .route("/api/v1/requests/{id}/extend", post(life::extend))
+        .route("/api/v1/reviews", get(reviews::list))
+        .route("/api/v1/reviews/{id}", get(reviews::show).post(reviews::write))
         .route("/api/v1/grants", get(grants::list))
         .route("/api/v1/grants/{id}", get(grants::show))
         .route("/api/v1/grants/{id}/release", post(grants::release))

@@ -5,7 +5,10 @@ use axum::Json;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{admin, agents, endpoints, grants, requests, sessions, system};
+use super::{
+    admin, agents, approval, delegations, endpoints, explain, flows, grants, life, requests,
+    reviews, sessions, system,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,12 +25,25 @@ use super::{admin, agents, endpoints, grants, requests, sessions, system};
         system::whoami,
         show,
         requests::resources,
+        explain::explain,
+        explain::reach,
+        flows::flows,
+        flows::inventory,
         requests::submit,
         requests::list,
         requests::show,
         requests::approve,
         requests::deny,
         requests::cancel,
+        approval::claim,
+        delegations::list,
+        delegations::create,
+        delegations::end,
+        life::activate,
+        life::extend,
+        reviews::list,
+        reviews::show,
+        reviews::write,
         grants::list,
         grants::show,
         grants::release,

@@ -152,8 +152,18 @@ fn refused(code: &str) -> StatusCode {
         | "permission_not_offered"
         | "own_request"
         | "not_an_approver"
-        | "not_the_requester" => StatusCode::FORBIDDEN,
-        "already_reviewed" | "already_decided" | "request_lapsed" | "grant_not_active"
+        | "not_the_requester"
+        | "review_overdue" => StatusCode::FORBIDDEN,
+        "already_reviewed"
+        | "already_claimed"
+        | "claimed_before"
+        | "already_decided"
+        | "request_lapsed"
+        | "grant_not_active"
+        | "nothing_to_activate"
+        | "not_yet"
+        | "extension_not_possible"
+        | "no_review_due"
         | "stale_order" => StatusCode::CONFLICT,
         "grant_expired" => StatusCode::GONE,
         _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -5,8 +5,9 @@ use ebbgate_broker_app::{AppError, Mistake, Wish, WishItem};
 use ebbgate_broker_ports::store::RequestQuery;
 use ebbgate_domain::{
     approval::Verdict,
+    flow::Saying,
     ids::RequestId,
-    offer::{describe, offers},
+    offer::{approval_in_words, offers},
     request::AccessRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub(crate) struct NewRequest {
     duration: Option<String>,
     reason: Option<String>,
     ticket: Option<String>,
+    /// When access is to begin, RFC 3339, where that is later than the approval; at most 31 days
+    /// ahead.
+    starts_at: Option<String>,
 }
 
 /// One resource that is asked for.
@@ -105,7 +109,15 @@ pub(crate) struct OfferBody {
     default_duration: String,
     max_duration: String,
     justification_required: bool,
+    /// off, optional or required.
+    justification: &'static str,
+    /// The fewest characters of a reason.
+    reason_min_length: u32,
     ticket_pattern: Option<String>,
+    /// Whether more time can be asked for.
+    extendable: bool,
+    /// Whether it is for emergencies: the flow must be named, and a review is owed.
+    break_glass: bool,
 }
 
 /// What I may ask for, through which flow, with whose approval.
@@ -127,15 +139,20 @@ pub(crate) async fn resources(
         if !wanted {
             continue;
         }
-        let rule = offer.flow.duration;
+        let (rule, justification) = (&offer.flow.duration, &offer.flow.justification);
         let body = OfferBody {
             permission: offer.permission.to_string(),
             flow: offer.flow.name.to_string(),
-            approval: describe(&offer.flow.approval),
-            default_duration: rule.default.to_string(),
-            max_duration: rule.max.to_string(),
-            justification_required: offer.flow.justification.required,
-            ticket_pattern: offer.flow.justification.ticket.clone(),
+            approval: approval_in_words(offer.flow),
+            default_duration: rule.default.min(rule.longest([&offer.permission])).to_string(),
+            max_duration: rule.longest([&offer.permission]).to_string(),
+            justification_required: justification.mode == Saying::Required
+                || offer.flow.break_glass.is_some(),
+            justification: justification.mode.as_str(),
+            reason_min_length: justification.min_length,
+            ticket_pattern: justification.ticket.clone(),
+            extendable: rule.extend,
+            break_glass: offer.flow.break_glass.is_some(),
         };
         if let Some(last) = bodies.last_mut().filter(|last| last.id == id) {
             last.offers.push(body);
@@ -188,10 +205,11 @@ fn wish(body: NewRequest) -> Result<Wish, Problem> {
         .collect();
     let flow = parse(body.flow, || "flow".to_owned(), &mut mistakes);
     let duration = parse(body.duration, || "duration".to_owned(), &mut mistakes);
+    let starts_at = parse(body.starts_at, || "starts_at".to_owned(), &mut mistakes);
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }
-    Ok(Wish { items, flow, duration, reason: body.reason, ticket: body.ticket })
+    Ok(Wish { items, flow, duration, reason: body.reason, ticket: body.ticket, starts_at })
 }
 
 /// A field's value from its text; a mistake is noted under the field's name.
@@ -292,7 +310,7 @@ pub(crate) async fn cancel(
     shown(&api, request).await
 }
 
-async fn shown(api: &Api, request: AccessRequest) -> Result<Json<RequestBody>, Problem> {
+pub(crate) async fn shown(api: &Api, request: AccessRequest) -> Result<Json<RequestBody>, Problem> {
     let view = api.broker.view(request).await?;
     Ok(Json(RequestBody::new(view, &api.broker.snapshot())))
 }

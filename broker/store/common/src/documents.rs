@@ -129,7 +129,7 @@ pub(crate) fn told<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreE
 }
 
 /// What a write expects and what it leaves: none and 1 where it inserts.
-fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
+pub(crate) fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
     Ok(match write {
         Write::Insert(value) => (None, 1, value),
         Write::Update(Versioned { version, value }) => {
@@ -150,7 +150,7 @@ pub struct RequestRow {
     pub id: String,
     /// Who asks.
     pub requester: String,
-    /// The state's name.
+    /// The state's name; `pending` for whatever waits for a decision.
     pub state: &'static str,
     /// Whether nothing more will happen to it.
     pub is_over: bool,
@@ -181,7 +181,8 @@ impl RequestRow {
             written: Written { row: request.standing(), gives: false },
             id,
             requester: request.requester.to_string(),
-            state: request.state_name(),
+            // One that asks for more time waits for a decision too.
+            state: if request.asks() { "pending" } else { request.state_name() },
             is_over: request.is_over(),
             due_at_ns: request.due_at().map(nanos),
             document,

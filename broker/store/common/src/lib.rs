@@ -3,6 +3,7 @@
 //! two databases.
 
 mod audit;
+mod delegations;
 mod documents;
 mod key_file;
 mod log;
@@ -15,6 +16,7 @@ mod tests;
 mod wanted;
 
 pub use audit::{HeadRow, append};
+pub use delegations::DelegationRow;
 pub use documents::{AgentRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode};
 pub use key_file::{SealKeyError, SealKeyFile};
 pub use log::{Book, Standing};

@@ -55,6 +55,7 @@ impl Told {
             | Action::RequestCancelled
             | Action::RequestLapsed
             | Action::RequestEnded => (request, stage::OVER),
+            Action::DelegationEnded => (detail("delegation"), stage::OVER),
             Action::AgentRevoked => (detail("agent_id"), stage::OVER),
             Action::AgentEnrolled => {
                 if let (Actor::Agent(name), Some(id)) = (&event.actor, detail("agent_id")) {

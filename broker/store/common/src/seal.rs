@@ -12,6 +12,8 @@ pub enum Table {
     Requests,
     /// Grants.
     Grants,
+    /// Delegations.
+    Delegations,
     /// Agents.
     Agents,
     /// Enrolment tokens.
@@ -28,6 +30,7 @@ impl Table {
         match self {
             Self::Requests => "requests",
             Self::Grants => "grants",
+            Self::Delegations => "delegations",
             Self::Agents => "agents",
             Self::Tokens => "enrolment_tokens",
             Self::Outbox => "outbox",

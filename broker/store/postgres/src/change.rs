@@ -5,13 +5,13 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow, Written, append,
-    failed, moment, nanos, signed, spent_at,
+    AgentRow, DelegationRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow,
+    Written, append, failed, moment, nanos, signed, spent_at,
 };
 use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::queries::Log;
+use crate::{delegations, queries::Log};
 
 pub(crate) const DOING: &str = "commit a change";
 
@@ -49,6 +49,9 @@ async fn write(
     for grant in change.grants {
         written.push(write_grant(to, GrantRow::of(grant, seals)?).await?);
     }
+    for delegation in change.delegations {
+        written.push(delegations::write(to, DelegationRow::of(delegation, seals)?).await?);
+    }
     for agent in change.agents {
         written.push(write_agent(to, seals, agent).await?);
     }
@@ -63,20 +66,20 @@ async fn write(
 
 /// Of two changes that each hold what the other waits for PostgreSQL ends one, with 40P01
 /// (deadlock_detected): it must read again, as if the other had come first.
-fn broken(error: sqlx::Error) -> StoreError {
+pub(crate) fn broken(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|cause| cause.code());
     if code.as_deref() == Some("40P01") { StoreError::Conflict } else { failed(DOING)(error) }
 }
 
 /// `otherwise` where the database says that something exists already.
-fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(crate) fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
     |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => otherwise,
         _ => broken(error),
     }
 }
 
-fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
+pub(crate) fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(otherwise) }
 }
 

@@ -6,6 +6,7 @@
 //! a server that vanished without a word does not hold callers for as long as TCP hopes.
 
 mod change;
+mod delegations;
 mod opening;
 mod outbox;
 mod queries;
@@ -24,6 +25,7 @@ use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, failed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
+    delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{IntegrationName, PrincipalId},
@@ -217,6 +219,13 @@ impl Store for PostgresStore {
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.run("find what is due next", move |on, _| Box::pin(queries::next_due(on, nanos(now))))
             .await
+    }
+
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
+        self.run("list delegations", move |on, seals| {
+            Box::pin(delegations::not_over(on, seals, now))
+        })
+        .await
     }
 
     async fn idempotency(

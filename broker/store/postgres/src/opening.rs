@@ -46,6 +46,7 @@ async fn look(on: &mut PgConnection) -> Result<Found, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT 1 FROM requests UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM agents
+             UNION ALL SELECT 1 FROM delegations
              UNION ALL SELECT 1 FROM enrolment_tokens UNION ALL SELECT 1 FROM outbox
          ) AS "rows!: bool""#
     )
@@ -71,7 +72,7 @@ pub(crate) async fn seal(
     let mut transaction = on.begin().await.map_err(failed(SEALING))?;
     // Nobody writes meanwhile: what is sealed is what was looked at.
     sqlx::raw_sql(
-        "LOCK TABLE requests, grants, agents, enrolment_tokens, outbox, audit_head
+        "LOCK TABLE requests, grants, delegations, agents, enrolment_tokens, outbox, audit_head
          IN SHARE ROW EXCLUSIVE MODE",
     )
     .execute(&mut *transaction)
@@ -131,6 +132,7 @@ macro_rules! documents {
 async fn documents(on: &mut PgConnection, sealing: &mut Sealing) -> Result<(), StoreError> {
     documents!("requests", "version", Table::Requests, on, sealing);
     documents!("grants", "version", Table::Grants, on, sealing);
+    documents!("delegations", "version", Table::Delegations, on, sealing);
     documents!("agents", "0 AS \"version!: i64\"", Table::Agents, on, sealing);
     Ok(())
 }

@@ -5,15 +5,15 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow, Written, append,
-    failed, moment, nanos, signed, spent_at,
+    AgentRow, DelegationRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow,
+    Written, append, failed, moment, nanos, signed, spent_at,
 };
 use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{SqliteConnection, SqlitePool};
 
-use crate::queries::Log;
+use crate::{delegations, queries::Log};
 
-const DOING: &str = "commit a change";
+pub(crate) const DOING: &str = "commit a change";
 
 /// Writes all of it, or nothing.
 pub(crate) async fn commit(
@@ -48,6 +48,9 @@ async fn write(
     for grant in change.grants {
         written.push(write_grant(to, GrantRow::of(grant, seals)?).await?);
     }
+    for delegation in change.delegations {
+        written.push(delegations::write(to, DelegationRow::of(delegation, seals)?).await?);
+    }
     for agent in change.agents {
         written.push(write_agent(to, seals, agent).await?);
     }
@@ -61,14 +64,14 @@ async fn write(
 }
 
 /// `otherwise` where the database says that something exists already.
-fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(crate) fn unique(otherwise: StoreError) -> impl FnOnce(sqlx::Error) -> StoreError {
     |error| match &error {
         sqlx::Error::Database(cause) if cause.is_unique_violation() => otherwise,
         _ => failed(DOING)(error),
     }
 }
 
-fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
+pub(crate) fn exactly_one(rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(otherwise) }
 }
 

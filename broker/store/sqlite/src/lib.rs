@@ -6,6 +6,7 @@
 //! survives the machine's death.
 
 mod change;
+mod delegations;
 mod opening;
 mod outbox;
 mod queries;
@@ -30,6 +31,7 @@ use ebbgate_broker_store_common::{SealKeyError, SealKeyFile, Seals, Table, faile
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
+    delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{IntegrationName, PrincipalId},
@@ -219,6 +221,10 @@ impl Store for SqliteStore {
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         queries::next_due(&mut *self.reader().await?, nanos(now)).await
+    }
+
+    async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
+        delegations::not_over(&mut *self.reader().await?, &self.seals, now).await
     }
 
     async fn idempotency(

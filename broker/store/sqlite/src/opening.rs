@@ -49,6 +49,7 @@ async fn look(on: &mut SqliteConnection) -> Result<Found, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT 1 FROM requests UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM agents
+             UNION ALL SELECT 1 FROM delegations
              UNION ALL SELECT 1 FROM enrolment_tokens UNION ALL SELECT 1 FROM outbox
          ) AS "rows!: bool""#
     )
@@ -126,6 +127,7 @@ macro_rules! documents {
 async fn documents(on: &mut SqliteConnection, sealing: &mut Sealing) -> Result<(), StoreError> {
     documents!("requests", "version", Table::Requests, on, sealing);
     documents!("grants", "version", Table::Grants, on, sealing);
+    documents!("delegations", "version", Table::Delegations, on, sealing);
     documents!("agents", "0 AS \"version!: i64\"", Table::Agents, on, sealing);
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ebbgate_domain::{
     approval::{Review, Verdict},
+    approver::Approver,
     audit::{Action, AuditEvent},
     flow::ApprovalPolicy,
     ids::{GrantId, NoticeId, RequestId},
@@ -68,25 +69,32 @@ fn is_covered(request: &AccessRequest) -> bool {
         .collect();
     people.sort();
     people.dedup();
-    let all: Vec<&[Subject]> = groups.iter().map(|group| group.of.as_slice()).collect();
+    let all: Vec<&[Approver]> = groups.iter().map(|group| group.of.as_slice()).collect();
     can_cover(&all, &people)
 }
 
-fn can_cover(groups: &[&[Subject]], people: &[&PrincipalId]) -> bool {
+fn can_cover(groups: &[&[Approver]], people: &[&PrincipalId]) -> bool {
     let Some((first, rest)) = groups.split_first() else { return true };
     (0..people.len()).any(|index| {
         let mut left = people.to_vec();
         let person = left.remove(index);
-        first.iter().any(|subject| could_be(subject, person)) && can_cover(rest, &left)
+        first.iter().any(|approver| could_be(approver, person)) && can_cover(rest, &left)
     })
 }
 
-/// Whether a person was ever meant by a subject: membership does not change in the simulation, but
+/// Whether a person was ever meant by an approver: membership does not change in the simulation, but
 /// people are disabled after they have spoken.
-fn could_be(subject: &Subject, person: &PrincipalId) -> bool {
-    match subject {
-        Subject::User(user) => user == person,
-        Subject::Group(group) => crate::people::members(group.as_str()).contains(person),
+fn could_be(approver: &Approver, person: &PrincipalId) -> bool {
+    match approver {
+        Approver::Subject(Subject::User(user)) => user == person,
+        Approver::Subject(Subject::Group(group)) => {
+            crate::people::members(group.as_str()).contains(person)
+        }
+        // No flow of the simulation asks others.
+        Approver::Subject(Subject::Everyone)
+        | Approver::Manager
+        | Approver::Owner
+        | Approver::OnCall(_) => false,
     }
 }
 

@@ -22,16 +22,17 @@ use ebbgate_domain::{
     audit::{Action, Actor, AuditEvent},
     flow::{
         Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, JustificationRule, Need,
-        Policies,
+        Policies, Saying, Voices,
     },
     grant::Grant,
     ids::{Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, IntegrationName, PrincipalId},
-    order::{EndCause, Finding, Order},
+    notice::Notice,
+    order::{EndCause, Finding, Order, OrderAction},
     principal::{Directory, Principal},
     request::AccessRequest,
-    scope::Scope,
+    scope::{Scope, Selector},
 };
 use parking_lot::Mutex;
 use sqlx::ConnectOptions as _;
@@ -98,6 +99,64 @@ impl World {
         });
         let directory = Directory::new(people.collect::<Vec<_>>());
         *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
+    }
+
+    /// Changes the flow as a reload of the settings does.
+    pub(crate) fn change_flow(&self, change: impl FnMut(&mut AccessFlow)) {
+        let mut slot = self.settings.0.lock();
+        let mut next = (**slot).clone();
+        next.policies.flows.values_mut().for_each(change);
+        *slot = Arc::new(next);
+    }
+
+    /// Removes the flow.
+    pub(crate) fn remove_flow(&self) {
+        let mut slot = self.settings.0.lock();
+        let mut next = (**slot).clone();
+        next.policies.flows.clear();
+        *slot = Arc::new(next);
+    }
+
+    /// Puts somebody into this group alone.
+    pub(crate) fn regroup(&self, name: &str, group: &str) {
+        let mut slot = self.settings.0.lock();
+        let people = slot.directory.all().cloned().map(|mut person| {
+            if person.id == id(name) {
+                person.groups = [group.parse().unwrap()].into();
+            }
+            person
+        });
+        let directory = Directory::new(people.collect::<Vec<_>>());
+        *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
+    }
+
+    /// The notices in the outbox that nobody has delivered yet, in the order of their making.
+    pub(crate) async fn notices(&self) -> Vec<Notice> {
+        let (now, until) = (self.now(), self.now() + jiff::SignedDuration::from_secs(60));
+        let mut notices = Vec::new();
+        // A request's next one is given out when the one before is delivered.
+        loop {
+            let items = self.store.take_notices(now, until, 1_000).await.unwrap();
+            if items.is_empty() {
+                return notices;
+            }
+            for item in items {
+                self.store.notice_delivered(item.id).await.unwrap();
+                notices.push(item.notice);
+            }
+        }
+    }
+
+    /// Does what is due, and lets the place answer that all went well.
+    pub(crate) async fn go_on(&self) {
+        self.broker.do_due().await;
+        for order in self.place.take() {
+            let outcome = match order.action {
+                OrderAction::Provision => Outcome::Provisioned,
+                OrderAction::Revoke => torn_down(self.now()),
+            };
+            self.answer(&order, outcome).await;
+        }
     }
 
     /// The agent that has the grant answers.
@@ -175,12 +234,7 @@ pub(crate) fn finding(at: Timestamp) -> Finding {
 }
 
 fn snapshot() -> Snapshot {
-    let person = |name: &str, group: &str| Principal {
-        id: id(name),
-        display_name: name.to_owned(),
-        groups: [group.parse().unwrap()].into(),
-        disabled: false,
-    };
+    let person = |name: &str, group: &str| Principal::new(id(name), [group.parse().unwrap()]);
     let address = Address::Postgres { host: "db.internal".to_owned(), port: 5_432 };
     let resource = Resource {
         id: "orders/postgres/shop".parse().unwrap(),
@@ -189,13 +243,8 @@ fn snapshot() -> Snapshot {
         native: "shop".to_owned(),
         tags: BTreeMap::new(),
     };
-    let scope = Scope {
-        name: "shop".parse().unwrap(),
-        integration: "orders".parse().unwrap(),
-        kind: None,
-        pattern: None,
-        tags: BTreeMap::new(),
-    };
+    let everything = Selector::integration("orders".parse().unwrap());
+    let scope = Scope::new("shop".parse().unwrap(), everything);
     Snapshot {
         directory: Directory::new([
             person("ana", "data"),
@@ -207,36 +256,33 @@ fn snapshot() -> Snapshot {
         ]),
         policies: Policies {
             scopes: [(scope.name.clone(), scope)].into(),
-            permissions: BTreeMap::new(),
             flows: [(flow().name, flow())].into(),
+            ..Policies::default()
         },
         inventory: Inventory::new([resource]),
         administrators: vec!["user:adam@example.com".parse().unwrap()],
         auditors: vec!["group:audit".parse().unwrap()],
         agents: [(orders(), vec![agent("db-eu"), agent("db-us")])].into(),
         addresses: [(orders(), address)].into(),
+        ..Snapshot::default()
     }
 }
 
 fn flow() -> AccessFlow {
+    let access = vec![Access {
+        scope: "shop".parse().unwrap(),
+        permissions: vec!["select".parse().unwrap()],
+    }];
+    let dbas = ApproverGroup::new("DBAs", Voices::Any, vec!["group:dba".parse().unwrap()]);
     AccessFlow {
-        name: "data-shop".parse().unwrap(),
-        requesters: vec!["group:data".parse().unwrap()],
-        access: vec![Access {
-            scope: "shop".parse().unwrap(),
-            permissions: vec!["select".parse().unwrap()],
-        }],
-        approval: ApprovalPolicy::Groups {
-            between: Need::All,
-            groups: vec![ApproverGroup {
-                name: "DBAs".to_owned(),
-                need: Need::Any,
-                of: vec!["group:dba".parse().unwrap()],
-            }],
-            request_timeout: "8h".parse().unwrap(),
-        },
-        duration: DurationRule { default: "60s".parse().unwrap(), max: "1h".parse().unwrap() },
-        justification: JustificationRule { required: true, ticket: None },
+        justification: JustificationRule { mode: Saying::Required, ..JustificationRule::default() },
+        ..AccessFlow::new(
+            "data-shop".parse().unwrap(),
+            vec!["group:data".parse().unwrap()],
+            access,
+            ApprovalPolicy::groups(Need::All, vec![dbas], "8h".parse().unwrap()),
+            DurationRule::new("60s".parse().unwrap(), "1h".parse().unwrap()),
+        )
     }
 }
 

@@ -8,10 +8,10 @@ use ebbgate_domain::{
 };
 use ebbgate_settings::{MapReader, Mistakes, Node};
 
-use super::flows::kind;
+use crate::kind;
 
 /// Reads one.
-pub(super) fn read(map: &mut MapReader<'_>) -> Option<Permission> {
+pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Permission> {
     let place = map.place;
     let name: Option<PermissionName> = map.required("name");
     if let Some(name) = &name
