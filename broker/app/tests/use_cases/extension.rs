@@ -98,7 +98,7 @@ async fn an_order_that_was_lost_with_the_broker_is_sent_again_and_once_is_enough
 async fn the_end_that_an_agent_knows_holds_where_the_order_never_came() {
     let world = World::new().await;
     let (request, before) = active(&world).await;
-    world.place.set_away(true);
+    world.place.goes("db-eu");
     ask(&world, request, "30m").await.unwrap();
     approve(&world, request).await;
     let grant = world.grant(before.id).await;
@@ -107,7 +107,7 @@ async fn the_end_that_an_agent_knows_holds_where_the_order_never_came() {
     assert!(told.iter().any(|notice| notice.event == "grant.extend_failed"), "{told:?}");
     world.clock.pass(60);
     world.broker.do_due().await;
-    world.place.set_away(false);
+    world.place.comes("db-eu");
     // What it did by its own timer while it was away.
     let outcome =
         Outcome::TornDown { finding: finding(before.deadline.unwrap()), cause: EndCause::Deadline };
