@@ -349,6 +349,11 @@ impl Default for ChainWalk {
 }
 
 impl ChainWalk {
+    /// A walk that goes on after so many records, of which the last one's hash is `head`.
+    pub fn after(records: u64, head: Hash) -> Self {
+        Self { next: records.saturating_add(1), head }
+    }
+
     /// Checks the next record.
     ///
     /// # Errors
@@ -426,6 +431,15 @@ mod tests {
         let records = chain(&["a", "b", "c"]);
         let walk = walk(&records).unwrap();
         walk.finish(3, &records[2].hash).unwrap();
+    }
+
+    #[test]
+    fn a_walk_goes_on_where_another_one_stopped() {
+        let records = chain(&["a", "b", "c"]);
+        let half = walk(&records[..2]).unwrap();
+        let mut rest = ChainWalk::after(half.records(), half.head());
+        rest.step(&records[2]).unwrap();
+        rest.finish(3, &records[2].hash).unwrap();
     }
 
     #[test]

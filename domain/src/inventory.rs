@@ -90,17 +90,29 @@ impl Resource {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     resources: BTreeMap<ResourceId, Resource>,
+    /// Those that bear each native name, so that finding one by its name costs no walk over all.
+    names: BTreeMap<String, Vec<ResourceId>>,
 }
 
 impl Inventory {
     /// An inventory of these resources.
     pub fn new(resources: impl IntoIterator<Item = Resource>) -> Self {
-        Self { resources: resources.into_iter().map(|r| (r.id.clone(), r)).collect() }
+        let resources: BTreeMap<_, _> = resources.into_iter().map(|r| (r.id.clone(), r)).collect();
+        let mut names: BTreeMap<String, Vec<ResourceId>> = BTreeMap::new();
+        for resource in resources.values() {
+            names.entry(resource.native.clone()).or_default().push(resource.id.clone());
+        }
+        Self { resources, names }
     }
 
     /// The resource of that id.
     pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
         self.resources.get(id)
+    }
+
+    /// The resources that their targets call so, in the order of their ids.
+    pub fn named(&self, native: &str) -> impl Iterator<Item = &Resource> {
+        self.names.get(native).into_iter().flatten().filter_map(|id| self.resources.get(id))
     }
 
     /// The resources whose ids come after this one, in the order of their ids; all where it is none.

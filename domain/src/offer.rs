@@ -26,8 +26,7 @@ pub fn offers<'a>(
     policies: &'a Policies,
     directory: &Directory,
 ) -> Vec<Offer<'a>> {
-    let flows: Vec<_> =
-        policies.flows.values().filter(|flow| flow.admits(person, directory)).collect();
+    let flows = policies.admitting(person, directory);
     let mut offers = Vec::new();
     for resource in inventory.iter() {
         for flow in &flows {
@@ -51,9 +50,9 @@ pub fn choose_flow<'a>(
     directory: &Directory,
 ) -> Result<&'a AccessFlow, Refusal> {
     let fits: Vec<_> = policies
-        .flows
-        .values()
-        .filter(|flow| flow.break_glass.is_none() && flow.admits(person, directory))
+        .admitting(person, directory)
+        .into_iter()
+        .filter(|flow| flow.break_glass.is_none())
         .filter(|flow| {
             wanted.iter().all(|(resource, permission)| {
                 let offered = policies.permissions(flow, resource);

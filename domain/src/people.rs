@@ -40,15 +40,6 @@ impl<'a> People<'a> {
         Some(person)
     }
 
-    /// The schedules that have this person on call.
-    pub fn on_call_for(&self, person: &PrincipalId) -> BTreeSet<ScheduleName> {
-        self.schedules
-            .keys()
-            .filter(|schedule| self.on_call(schedule) == Some(person))
-            .cloned()
-            .collect()
-    }
-
     /// Those in whose place this person may speak now, without themselves.
     pub fn speaks_for(&self, person: &PrincipalId) -> impl Iterator<Item = &'a PrincipalId> {
         self.delegations
@@ -93,22 +84,52 @@ impl<'a> People<'a> {
         found
     }
 
-    /// Everybody who is meant by one of `approvers` at some time: of a schedule all who take turns.
-    pub fn ever<'b>(
-        &self,
-        approvers: impl IntoIterator<Item = &'b Approver>,
-    ) -> BTreeSet<PrincipalId> {
-        let mut found = BTreeSet::new();
-        for approver in approvers {
-            match approver {
-                Approver::OnCall(schedule) => {
-                    let turns = self.schedules.get(schedule).into_iter().flat_map(Schedule::people);
-                    found.extend(turns.filter(|p| self.directory.active(p).is_some()).cloned());
-                }
-                other => found.extend(self.resolve([other])),
+    /// Whether `person` may be meant by `approver` at some time: of a schedule all who take turns.
+    pub fn ever_meant(&self, approver: &Approver, person: &PrincipalId) -> bool {
+        match approver {
+            Approver::OnCall(schedule) => {
+                let schedule = self.schedules.get(schedule);
+                schedule.is_some_and(|schedule| schedule.people().any(|turn| turn == person))
+                    && self.directory.active(person).is_some()
             }
+            other => self.meant(other, person),
         }
-        found
+    }
+
+    /// Up to `most` of those who may be meant by `approver` at some time, without `but`.
+    pub fn some_ever(
+        &self,
+        approver: &Approver,
+        but: &PrincipalId,
+        most: usize,
+    ) -> BTreeSet<PrincipalId> {
+        let wanted = |person: &PrincipalId| person != but;
+        match approver {
+            Approver::Subject(subject) => {
+                self.directory.members(subject).filter(wanted).take(most).collect()
+            }
+            Approver::OnCall(schedule) => self
+                .schedules
+                .get(schedule)
+                .into_iter()
+                .flat_map(Schedule::people)
+                .filter(|person| wanted(person) && self.directory.active(person).is_some())
+                .take(most)
+                .cloned()
+                .collect(),
+            Approver::Manager | Approver::Owner => BTreeSet::new(),
+        }
+    }
+
+    /// Whether one of `approvers` means somebody else than `but` now.
+    pub fn means_anybody(&self, approvers: &[Approver], but: &PrincipalId) -> bool {
+        approvers.iter().any(|approver| match approver {
+            Approver::Subject(subject) => {
+                self.directory.members(subject).any(|person| person != *but)
+            }
+            Approver::OnCall(schedule) => self.on_call(schedule).is_some_and(|on| on != but),
+            Approver::Manager | Approver::Owner => false,
+        })
     }
 
     /// The requester's manager, where one is known who may act and is not the requester.

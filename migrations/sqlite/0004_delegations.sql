@@ -3,7 +3,8 @@ CREATE TABLE delegations (
     id       TEXT    NOT NULL PRIMARY KEY,
     version  INTEGER NOT NULL CHECK (version >= 1),
     until_ns INTEGER NOT NULL,
-    document TEXT    NOT NULL
+    document TEXT    NOT NULL,
+    seal     TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX delegations_until ON delegations (until_ns);

@@ -102,6 +102,12 @@ impl Postgres {
             .disable_statement_logging()
     }
 
+    /// How a program connects as superuser.
+    pub fn url(&self, database: &str) -> String {
+        let (port, password) = (self.port(), self.server.password());
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
     /// A connection as superuser.
     ///
     /// # Errors

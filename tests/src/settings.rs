@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     aws::{Account, REGION},
     people::Person,
+    postgres::Postgres,
     secrets::token_hash,
 };
 
@@ -74,6 +75,16 @@ integrations:
         );
     }
     text
+}
+
+/// `ebbgate.yaml` with the store in the database `ebbgate` of this server.
+pub fn with_postgres_store(text: &str, server: &Postgres) -> String {
+    let url = server.url("ebbgate");
+    let store = |line: &str| match line.strip_prefix("store: ") {
+        Some(_) => format!("store: {url}\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(store).collect()
 }
 
 /// `users.yaml`: everybody, with the hash of their token.

@@ -17,5 +17,9 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     step("build", cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     let mut bench = ours("release", "ebbgate-bench");
     bench.env("EBBGATE_PG_BIN", postgres).env("EBBGATE_AWS_CLI", aws_cli).args(filter);
-    step("bench", &mut bench)
+    step("bench", &mut bench)?;
+    if filter.is_empty() || filter.iter().any(|part| "evaluate".contains(part.as_str())) {
+        step("evaluate", cargo().args(["bench", "-p", "ebbgate-domain", "--bench", "evaluate"]))?;
+    }
+    Ok(())
 }

@@ -165,8 +165,11 @@ impl Broker {
         let transition = transition.placed(&runner, now);
         let grant = transition.state.clone();
         draft.grant(self, version, transition, now);
-        let Some(request) = self.store().request(grant.request).await? else {
-            return Ok(draft);
+        let request = match self.store().request(grant.request).await {
+            Ok(Some(request)) => request,
+            // Its grants end all the same: the store has said what is wrong with it.
+            Ok(None) | Err(StoreError::NotBelieved { .. }) => return Ok(draft),
+            Err(error) => return Err(error),
         };
         let query =
             GrantQuery { request: Some(grant.request), limit: 1_000, ..GrantQuery::default() };

@@ -117,6 +117,11 @@ impl Broker {
         self.ports.clock.now()
     }
 
+    /// How many records of the store were found that are not believed.
+    pub fn not_believed(&self) -> u64 {
+        self.store().broken_seals()
+    }
+
     /// Lets the scheduler look again: an agent came, or settings changed.
     pub fn wake(&self) {
         self.scheduler.notify_one();

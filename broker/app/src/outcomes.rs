@@ -15,8 +15,9 @@ use ebbgate_domain::{
 use crate::{AppError, Broker, draft::Draft};
 
 impl Broker {
-    /// Takes up an outcome. One that is stale changes nothing but is in the audit log; either way
-    /// it is on record when this returns, and its sender may forget it.
+    /// Takes up an outcome. One that is stale, or of a grant that is not believed, changes nothing but
+    /// is in the audit log; either way it is on record when this returns, and its sender may forget
+    /// it.
     ///
     /// # Errors
     /// The store failed: the sender keeps the outcome and tells it again.
@@ -29,7 +30,13 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(), AppError> {
         crash::point(outcome_point(&outcome, "after_effect"));
-        self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now)).await?;
+        match self.retry(|| self.try_outcome(id, seq, &outcome, &actor, now)).await {
+            // Its agent has others to speak of.
+            Err(AppError::Store(error @ StoreError::NotBelieved { .. })) => {
+                self.note_not_believed(id, &error, &outcome, actor, now).await?;
+            }
+            other => other?,
+        }
         crash::point(outcome_point(&outcome, "after_record"));
         Ok(())
     }
@@ -93,6 +100,29 @@ impl Broker {
         self.commit(draft).await
     }
 
+    async fn note_not_believed(
+        &self,
+        id: GrantId,
+        error: &StoreError,
+        outcome: &Outcome,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let event = AuditEvent::new(Action::GrantStaleOrder, actor, now)
+            .grant(id)
+            .detail("code", "record_not_believed")
+            .detail("message", ebbgate_broker_ports::chain(error));
+        let event = match outcome {
+            Outcome::TornDown { finding, .. } => event
+                .detail("finding", finding.summary.as_str())
+                .detail("checked_at", finding.checked_at.to_string()),
+            _ => event,
+        };
+        let mut draft = Draft::default();
+        draft.change.events.push(event);
+        self.commit(draft).await
+    }
+
     fn count(&self, before: &Grant, grant: &Grant, outcome: &Outcome, now: Timestamp) {
         match outcome {
             // Its later deadline is known: it has been active all the time.
@@ -109,7 +139,7 @@ impl Broker {
     }
 
     /// Whether a grant is on one of these integrations: an agent speaks for its own alone. One that
-    /// is not on record is on none.
+    /// is not on record is on none; where one that is not believed is, nobody can say.
     ///
     /// # Errors
     /// The store failed.
@@ -118,8 +148,13 @@ impl Broker {
         id: GrantId,
         integrations: &[IntegrationName],
     ) -> Result<bool, AppError> {
-        let grant = self.store().grant(id).await?;
-        Ok(grant.is_some_and(|grant| integrations.contains(&grant.value.integration)))
+        match self.store().grant(id).await {
+            Ok(grant) => {
+                Ok(grant.is_some_and(|grant| integrations.contains(&grant.value.integration)))
+            }
+            Err(StoreError::NotBelieved { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// An agent found something with our mark that belongs to no grant it or the broker knows, and

@@ -1,7 +1,7 @@
 //! Which agent holds which grant, where several serve an integration: what one that connects must
 //! know, and grants that go from one to another.
 
-use ebbgate_broker_ports::store::Versioned;
+use ebbgate_broker_ports::{StoreError, store::Versioned};
 use ebbgate_domain::{
     grant::{Grant, GrantState},
     ids::GrantId,
@@ -40,7 +40,11 @@ impl Broker {
             for grant in page {
                 let claimed = match &grant.place {
                     None if grant.state != GrantState::Planned => {
-                        self.claim(grant.id, agent).await?
+                        match self.claim(grant.id, agent).await {
+                            // The agent has other grants, and this one is nobody's meanwhile.
+                            Err(AppError::Store(StoreError::NotBelieved { .. })) => None,
+                            claimed => claimed?,
+                        }
                     }
                     _ => None,
                 };

@@ -190,7 +190,7 @@ pub(crate) fn find<'a>(text: &str, snapshot: &'a Snapshot) -> Result<&'a Resourc
     if let Some(resource) = by_id {
         return Ok(resource);
     }
-    let named: Vec<_> = snapshot.inventory.iter().filter(|r| r.native == text).collect();
+    let named: Vec<_> = snapshot.inventory.named(text).collect();
     match named.as_slice() {
         [only] => Ok(only),
         [] => Err(format!(

@@ -26,6 +26,13 @@ pub async fn verify_audit(store: &dyn Store) -> Result<Result<ChainWalk, BrokenC
             }
         }
     }
-    let end = walk.finish(head.records, &head.hash);
-    Ok(end.map(|()| walk))
+    if let Err(broken) = walk.finish(head.records, &head.hash) {
+        return Ok(Err(broken));
+    }
+    // Whoever rewrites the whole log can make a chain of it, but not its seal.
+    if !store.audit_head_holds().await? {
+        let reason = "the seal of the log's end does not hold: the log was rewritten";
+        return Ok(Err(BrokenChain { seq: head.records, reason }));
+    }
+    Ok(Ok(walk))
 }

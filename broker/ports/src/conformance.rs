@@ -16,6 +16,7 @@ mod due;
 mod lists;
 mod outbox;
 mod samples;
+mod seals;
 
 pub use agents::{
     a_token_is_spent_by_one_of_many, agents_are_listed_by_name_and_replaced_by_id,
@@ -42,6 +43,13 @@ pub use lists::{
 pub use outbox::{
     a_later_notice_waits_for_the_earlier_ones_of_its_request, notices_are_taken_in_their_order,
     takers_share_the_outbox_without_overlap, what_is_not_delivered_comes_again_with_its_id,
+};
+
+pub use seals::{
+    ByHand, a_changed_row_is_not_believed, a_forged_row_is_not_believed,
+    a_rewritten_log_gives_nothing_and_lets_things_end, a_token_cannot_be_widened_or_unspent,
+    an_agent_cannot_be_forged_or_brought_back, columns_are_not_believed,
+    forged_rows_take_nobodys_place, notices_are_sealed_too, what_was_set_back_is_not_believed,
 };
 
 /// How a behaviour ends: an assertion that does not hold panics, a store that fails is returned.
@@ -85,6 +93,34 @@ macro_rules! store_conformance {
             async fn $behaviour() -> $crate::conformance::Checked {
                 let (store, _kept) = $fresh().await;
                 $crate::conformance::$behaviour(&store).await
+            }
+        )*
+    };
+}
+
+/// Makes a `#[tokio::test]` of each behaviour that somebody with the database's password puts to the
+/// test; what `fresh` returns beside the store is `conformance::ByHand`.
+#[macro_export]
+macro_rules! sealed_store_conformance {
+    ($fresh:path) => {
+        $crate::sealed_store_conformance! { $fresh:
+            a_changed_row_is_not_believed,
+            a_forged_row_is_not_believed,
+            a_rewritten_log_gives_nothing_and_lets_things_end,
+            a_token_cannot_be_widened_or_unspent,
+            an_agent_cannot_be_forged_or_brought_back,
+            columns_are_not_believed,
+            forged_rows_take_nobodys_place,
+            notices_are_sealed_too,
+            what_was_set_back_is_not_believed,
+        }
+    };
+    ($fresh:path: $($behaviour:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() -> $crate::conformance::Checked {
+                let (store, hand) = $fresh().await;
+                $crate::conformance::$behaviour(&store, &hand).await
             }
         )*
     };

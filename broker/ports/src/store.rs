@@ -200,6 +200,18 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A record that no broker of this store wrote, or that was set back to what it once was. It
+    /// names the record, so that the others can go on.
+    #[error("{id} in {table} is not believed")]
+    NotBelieved {
+        /// In which table.
+        table: &'static str,
+        /// Which one.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The database failed.
     #[error("the store could not {doing}")]
     Failed {
@@ -211,8 +223,8 @@ pub enum StoreError {
     },
 }
 
-/// Where everything rests. A list skips records that it cannot read, and logs them: one bad record
-/// never blocks the rest.
+/// Where everything rests. A list skips records that it cannot read or believe, and logs them: one bad
+/// record never blocks the rest.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Writes all of `change` and appends its events to the audit chain, or nothing.
@@ -350,6 +362,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The database failed.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;
+
+    /// Whether a broker of this store wrote the chain's end.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn audit_head_holds(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// How many records were found since the store was opened that are not believed.
+    fn broken_seals(&self) -> u64 {
+        0
+    }
 
     /// Whether the database answers.
     ///

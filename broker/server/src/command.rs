@@ -37,6 +37,14 @@ enum Command {
     Check(File),
     /// Brings the store's tables up to date.
     Migrate(File),
+    /// Names the records of the store that bear no seal of this broker's key.
+    Seal {
+        #[command(flatten)]
+        file: File,
+        /// Seals them: you vouch for what is in the store now. Stop all its brokers before.
+        #[arg(long)]
+        accept: bool,
+    },
     /// Checks the audit log, or copies it out.
     #[command(subcommand)]
     Audit(Audit),
@@ -86,9 +94,10 @@ impl Cli {
                 say("the settings are good")?;
             }
             Command::Migrate(file) => {
-                run::open_store(&config::load(&file.config)?.settings.store).await?;
+                run::open_store(&config::load(&file.config)?.settings).await?;
                 say("the store is up to date")?;
             }
+            Command::Seal { file, accept } => return seal(&file, accept).await,
             Command::Audit(Audit::Verify(file)) => return verify(&file).await,
             Command::Audit(Audit::Export { file, from, format: Format::Jsonl }) => {
                 export(&file, from).await?;
@@ -104,8 +113,18 @@ impl Cli {
     }
 }
 
+async fn seal(file: &File, accept: bool) -> Result<ExitCode> {
+    let found = run::seal_store(&config::load(&file.config)?.settings, accept).await?;
+    for (table, id) in &found {
+        say(&format!("{} {id}", table.name()))?;
+    }
+    let (count, done) = (found.len(), if accept { "sealed now" } else { "not sealed" });
+    say(&format!("{count} records {done}"))?;
+    Ok(if accept || found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn verify(file: &File) -> Result<ExitCode> {
-    let store = run::open_store(&config::load(&file.config)?.settings.store).await?;
+    let store = run::open_store(&config::load(&file.config)?.settings).await?;
     match verify_audit(store.as_ref()).await? {
         Ok(walk) => {
             say(&format!(
@@ -123,7 +142,7 @@ async fn verify(file: &File) -> Result<ExitCode> {
 }
 
 async fn export(file: &File, from: Option<Timestamp>) -> Result<()> {
-    let store = run::open_store(&config::load(&file.config)?.settings.store).await?;
+    let store = run::open_store(&config::load(&file.config)?.settings).await?;
     let mut after = 0;
     loop {
         let page = store.audit(after, PAGE).await?;

@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     teardown_failures: Family<Integration, Counter>,
     clock_offset: Family<Agent, Gauge<f64, AtomicU64>>,
     stuck: Gauge<i64, AtomicI64>,
+    not_believed: Gauge<i64, AtomicI64>,
     /// Those that the gauge counts.
     stuck_grants: Mutex<BTreeSet<GrantId>>,
 }
@@ -86,6 +87,7 @@ impl Metrics {
             teardown_failures: Family::default(),
             clock_offset: Family::default(),
             stuck: Gauge::default(),
+            not_believed: Gauge::default(),
             stuck_grants: Mutex::default(),
         };
         let registry = &mut metrics.registry;
@@ -122,6 +124,11 @@ impl Metrics {
             metrics.clock_offset.clone(),
         );
         registry.register(
+            "records_not_believed",
+            "Records found since the start that no broker of this store wrote, or that were set back",
+            metrics.not_believed.clone(),
+        );
+        registry.register(
             "grants_stuck",
             "Grants whose teardown has failed so often that somebody should look",
             metrics.stuck.clone(),
@@ -137,6 +144,11 @@ impl Metrics {
     /// An agent is not connected any more: nothing is known of its clock.
     pub(crate) fn agent_left(&self, agent: &AgentName) {
         self.clock_offset.remove(&Agent::of(agent));
+    }
+
+    /// So many records were found that are not believed.
+    pub(crate) fn not_believed(&self, records: u64) {
+        self.not_believed.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
     fn count_stuck(&self, change: impl FnOnce(&mut BTreeSet<GrantId>)) {

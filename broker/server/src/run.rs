@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use ebbgate_broker_app::{Broker, Outbox, Ports};
 use ebbgate_broker_channels::LogChannel;
 use ebbgate_broker_ports::{Clock as _, Store};
+use ebbgate_broker_store_common::{SealKeyFile, Table};
 use ebbgate_broker_store_postgres::PostgresStore;
 use ebbgate_broker_store_sqlite::SqliteStore;
 use ebbgate_connector_api::Connector;
@@ -49,26 +50,41 @@ const DRIFT: Duration = Duration::from_secs(600);
 /// How often the broker's own certificate is made anew.
 const CERTIFICATE: Duration = Duration::from_secs(24 * 3_600);
 
-/// Opens the store that the settings name, and brings its tables up to date.
-pub(crate) async fn open_store(url: &StoreUrl) -> Result<Arc<dyn Store>> {
-    Ok(match url {
+/// Opens the store that the settings name, and brings its tables up to date. The key of its seals
+/// lies beside the broker's other keys, never in the store.
+pub(crate) async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>> {
+    let key = SealKeyFile::in_dir(&settings.data_dir);
+    Ok(match &settings.store {
         StoreUrl::Sqlite(path) => {
             if let Some(dir) = path.parent() {
                 fs::create_dir_all(dir)
                     .with_context(|| format!("cannot make {}", dir.display()))?;
             }
-            Arc::new(
-                SqliteStore::open(path)
-                    .await
-                    .with_context(|| format!("cannot open {}", path.display()))?,
-            )
+            Arc::new(SqliteStore::open(path, &key).await.with_context(|| cannot_open(path))?)
         }
-        StoreUrl::Postgres(url) => Arc::new(
-            PostgresStore::connect(url.expose_secret())
-                .await
-                .context("cannot open the PostgreSQL store")?,
-        ),
+        StoreUrl::Postgres(url) => {
+            Arc::new(PostgresStore::connect(url.expose_secret(), &key).await.context(CANNOT_OPEN)?)
+        }
     })
+}
+
+/// Which records of the store bear no seal of the broker's key; with `accept` they get one.
+pub(crate) async fn seal_store(settings: &Settings, accept: bool) -> Result<Vec<(Table, String)>> {
+    let key = SealKeyFile::in_dir(&settings.data_dir);
+    match &settings.store {
+        StoreUrl::Sqlite(path) => {
+            SqliteStore::seal(path, &key, accept).await.with_context(|| cannot_open(path))
+        }
+        StoreUrl::Postgres(url) => {
+            PostgresStore::seal(url.expose_secret(), &key, accept).await.context(CANNOT_OPEN)
+        }
+    }
+}
+
+const CANNOT_OPEN: &str = "cannot open the PostgreSQL store";
+
+fn cannot_open(path: &Path) -> String {
+    format!("cannot open {}", path.display())
 }
 
 /// Everything that runs.
@@ -100,7 +116,7 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
     let authority = Arc::new(Authority::open(&settings.data_dir, clock.now())?);
     let own = authority.server_certificate(&names(&settings), clock.now())?;
     let certificates = Arc::new(Certificates::new(own, settings.tls.as_ref())?);
-    let store = open_store(&settings.store).await?;
+    let store = open_store(&settings).await?;
     let metrics = Arc::new(Metrics::new());
     let hub = Arc::new(Hub::new(OrderKey::open(&settings.data_dir)?, metrics.clone()));
 

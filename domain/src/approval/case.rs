@@ -13,7 +13,7 @@ use super::{
 use crate::{
     approver::Approver,
     flow::{Need, Voices},
-    names::PrincipalId,
+    names::{PrincipalId, ScheduleName},
     people::People,
 };
 
@@ -48,8 +48,9 @@ pub enum Decision {
 pub(super) enum When {
     /// Those who are meant now.
     Now,
-    /// Those who are meant now or may be later: all steps, everybody who takes turns.
-    Ever,
+    /// Those who are meant now or may be later: all steps, everybody who takes turns. Of each
+    /// approver as many as are given here are enough, besides those about whom something was said.
+    Ever(usize),
 }
 
 impl<'a> Case<'a> {
@@ -101,6 +102,18 @@ impl<'a> Case<'a> {
                 seats.iter().any(|seat| has_seat(group, reached, seat, people))
             })
             .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// The schedules that its groups ask.
+    pub(crate) fn schedules(&self) -> BTreeSet<&'a ScheduleName> {
+        let groups = self.quorums.iter().flat_map(|quorum| &quorum.groups);
+        let approvers = groups.flat_map(|group| group.reached(group.steps.len()));
+        approvers
+            .filter_map(|approver| match approver {
+                Approver::OnCall(schedule) => Some(schedule),
+                _ => None,
+            })
             .collect()
     }
 
@@ -173,7 +186,7 @@ impl<'a> Case<'a> {
     ) -> Vec<BTreeSet<PrincipalId>> {
         let reached = match when {
             When::Now => self.reached(at, group, people.now),
-            When::Ever => group.steps.len(),
+            When::Ever(_) => group.steps.len(),
         };
         let later = || group.steps.iter().take(reached).flat_map(|step| &step.to);
         match group.need {
@@ -201,6 +214,11 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Everybody who said something, and in whose seats they could.
+    fn spoken_of(&self) -> impl Iterator<Item = PrincipalId> {
+        self.reviews.iter().flat_map(Review::seats)
+    }
+
     /// The seats that these approvers mean, without the requester's.
     fn meant<'b>(
         &self,
@@ -210,8 +228,16 @@ impl<'a> Case<'a> {
     ) -> BTreeSet<PrincipalId> {
         let mut seats = match when {
             When::Now => people.resolve(approvers.clone()),
-            When::Ever => people.ever(approvers.clone()),
+            When::Ever(few) => approvers
+                .clone()
+                .flat_map(|approver| people.some_ever(approver, self.requester, few))
+                .collect(),
         };
+        if let When::Ever(_) = when {
+            seats.extend(self.spoken_of().filter(|seat| {
+                approvers.clone().any(|approver| people.ever_meant(approver, seat))
+            }));
+        }
         // Who spoke while on call was on call, whoever is now.
         for standing in self.reviews.iter().flat_map(|review| &review.standing) {
             let was = approvers.clone().any(|approver| match approver {

@@ -1,9 +1,9 @@
 //! Whether enough people could approve: when a request is made, and after somebody said no.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
-    Case, FrozenGroup, GroupAt, Review, Verdict,
+    Case, FrozenGroup, GroupAt, Verdict,
     case::When,
     matching::{Voice, place},
 };
@@ -29,13 +29,13 @@ impl Case<'_> {
 
     fn lacks(&self, quorum: usize, people: &People<'_>) -> Vec<String> {
         let asked = &self.quorums[quorum];
-        let slots: Vec<Slots> = asked
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(group, frozen)| {
-                self.slots(GroupAt { quorum, group }, frozen, When::Ever, people)
-            })
+        // A slot that so many may fill never lacks somebody (each other slot takes one seat and one
+        // voice from it), so that of a group of thousands only a few need be looked at.
+        let voices: usize = asked.groups.iter().map(FrozenGroup::voices).sum();
+        let few = When::Ever(voices.saturating_add(self.reviews.len()).saturating_mul(2));
+        let groups = asked.groups.iter().enumerate();
+        let slots: Vec<Slots> = groups
+            .map(|(group, frozen)| self.slots(GroupAt { quorum, group }, frozen, few, people))
             .collect();
         let lacking = |slots: &Slots| !self.could_fill(slots, people);
         let alone: Vec<_> = asked
@@ -56,12 +56,7 @@ impl Case<'_> {
     }
 
     fn could_fill(&self, slots: &Slots, people: &People<'_>) -> bool {
-        // A slot that so many may fill never lacks somebody (each other slot takes one seat and one
-        // voice from it), so that of a group of thousands only a few need be looked at.
-        let spoken: BTreeMap<&PrincipalId, &Review> =
-            self.reviews.iter().map(|review| (&review.by, review)).collect();
-        let few = 2 * (slots.len() + spoken.len());
-        let slots: Slots = slots.iter().map(|seats| self.some_of(seats, few, &spoken)).collect();
+        let spoken: BTreeSet<&PrincipalId> = self.reviews.iter().map(|review| &review.by).collect();
         let mut voices = self.voices(people);
         let mut who: BTreeSet<PrincipalId> = slots.iter().flatten().cloned().collect();
         for delegation in people.delegations.iter().filter(|d| d.end() > people.now) {
@@ -70,7 +65,7 @@ impl Case<'_> {
             }
         }
         for person in who {
-            if spoken.contains_key(&person) || person == *self.requester {
+            if spoken.contains(&person) || person == *self.requester {
                 continue;
             }
             let others = people
@@ -81,27 +76,7 @@ impl Case<'_> {
             let seats = std::iter::once(person.clone()).chain(others).collect();
             voices.push(Voice { by: person, seats });
         }
-        place(&slots, &voices).is_full()
-    }
-
-    /// So many of these seats, those first that something was said about.
-    fn some_of(
-        &self,
-        seats: &BTreeSet<PrincipalId>,
-        few: usize,
-        spoken: &BTreeMap<&PrincipalId, &Review>,
-    ) -> BTreeSet<PrincipalId> {
-        if seats.len() <= few {
-            return seats.clone();
-        }
-        let named: BTreeSet<&PrincipalId> = spoken
-            .values()
-            .flat_map(|review| review.standing.iter().map(|standing| &standing.of))
-            .chain(spoken.keys().copied())
-            .filter(|seat| seats.contains(*seat))
-            .collect();
-        let others = seats.iter().filter(|seat| !named.contains(seat)).take(few);
-        named.iter().copied().chain(others).cloned().collect()
+        place(slots, &voices).is_full()
     }
 
     fn what_lacks(&self, group: &FrozenGroup, slots: &Slots, people: &People<'_>) -> String {
@@ -113,7 +88,8 @@ impl Case<'_> {
             Voices::Any | Voices::All => slots.len().max(1) as u64,
         };
         let said_no = self.reviews.iter().filter(|r| r.verdict == Verdict::Deny).count();
-        let own = people.ever(group.reached(group.steps.len())).contains(self.requester);
+        let mut listed = group.reached(group.steps.len());
+        let own = listed.any(|approver| people.ever_meant(approver, self.requester));
         if seats.is_empty() {
             let mut why = unknown;
             if own {

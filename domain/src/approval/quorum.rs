@@ -102,15 +102,23 @@ impl FrozenGroup {
             everyone = people.resolve(&of);
             everyone.remove(requester);
         }
-        let mut waits_for = people.resolve(&of);
-        waits_for.remove(requester);
-        let steps = steps(&group.escalate, waits_for, subjects, people);
+        let waits = people.means_anybody(&of, requester);
+        let steps = steps(&group.escalate, waits, subjects, people);
         Self { name: group.name.clone(), need: group.need, of, everyone, deny: group.deny, steps }
     }
 
     /// Whom it lists, with the first `steps` of its steps.
     pub fn reached(&self, steps: usize) -> impl Iterator<Item = &Approver> {
         self.of.iter().chain(self.steps.iter().take(steps).flat_map(|step| &step.to))
+    }
+
+    /// How many voices it needs at most.
+    pub(super) fn voices(&self) -> usize {
+        match self.need {
+            Voices::Any => 1,
+            Voices::AtLeast(count) => count as usize,
+            Voices::All => (self.everyone.len() + self.unknown().count()).max(1),
+        }
     }
 
     /// Those of whom nobody knows who they are; in an `all` group each leaves a voice that only
@@ -151,18 +159,17 @@ fn known(
 /// The steps with their times. As long as there is nobody to wait for, a step does not wait.
 fn steps(
     escalate: &[EscalationStep],
-    mut waits_for: BTreeSet<PrincipalId>,
+    mut waits: bool,
     subjects: Subjects<'_>,
     people: &People<'_>,
 ) -> Vec<FrozenStep> {
     let mut after_seconds = 0_u32;
     let frozen = escalate.iter().map(|step| {
-        if !waits_for.is_empty() {
+        if waits {
             after_seconds = after_seconds.saturating_add(step.after.seconds());
         }
         let to = known(&step.to, subjects, people, false);
-        waits_for.extend(people.resolve(&to));
-        waits_for.remove(subjects.requester);
+        waits |= people.means_anybody(&to, subjects.requester);
         FrozenStep { after_seconds, to }
     });
     frozen.collect()

@@ -54,12 +54,22 @@ impl Review {
         Self { by, verdict, comment, at, standing: Vec::new() }
     }
 
-    /// The same, with the seats that `by` may speak in now.
-    pub fn standing(mut self, people: &People<'_>) -> Self {
+    /// The same, with the seats that `by` may speak in now, and which of these schedules has them on
+    /// call.
+    pub(crate) fn standing(
+        mut self,
+        people: &People<'_>,
+        schedules: &BTreeSet<&ScheduleName>,
+    ) -> Self {
         let own = std::iter::once(self.by.clone());
         let seats: BTreeSet<_> = own.chain(people.speaks_for(&self.by).cloned()).collect();
-        self.standing =
-            seats.into_iter().map(|of| Standing { on_call: people.on_call_for(&of), of }).collect();
+        self.standing = seats
+            .into_iter()
+            .map(|of| {
+                let on_call = schedules.iter().filter(|name| people.on_call(name) == Some(&of));
+                Standing { on_call: on_call.map(|name| (*name).clone()).collect(), of }
+            })
+            .collect();
         self
     }
 

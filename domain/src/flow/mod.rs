@@ -2,6 +2,8 @@
 //! The unit of policy.
 
 mod approval;
+mod doubts;
+mod index;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -28,6 +30,7 @@ pub use crate::terms::{
 pub use approval::{
     ApprovalPolicy, ApprovalRule, ApproverGroup, EscalationStep, Need, Voices, default_claim,
 };
+pub use index::FlowIndex;
 
 /// One access flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,9 +190,20 @@ pub struct Policies {
     pub schedules: BTreeMap<ScheduleName, Schedule>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
+    /// The flows by who may ask; made when it is first needed, from the flows as they are then.
+    pub index: FlowIndex,
 }
 
 impl Policies {
+    /// The flows through which `principal` may ask now, by name. It costs what their groups' flows
+    /// are, not what all flows are.
+    pub fn admitting(&self, principal: &PrincipalId, directory: &Directory) -> Vec<&AccessFlow> {
+        let Some(person) = directory.active(principal) else { return Vec::new() };
+        let found = self.index.of(&self.flows, person);
+        let flows = found.into_iter().filter_map(|name| self.flows.get(name));
+        flows.filter(|flow| flow.admits(principal, directory)).collect()
+    }
+
     /// The permissions that `flow` offers on `resource`, in the flow's order, each once.
     /// A scope that does not exist selects nothing.
     pub fn permissions(&self, flow: &AccessFlow, resource: &Resource) -> Vec<PermissionName> {

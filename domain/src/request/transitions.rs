@@ -40,7 +40,7 @@ impl AccessRequest {
 
         let denies =
             review.verdict == Verdict::Deny && self.case().denies_at_once(&review.by, people);
-        let review = review.standing(people);
+        let review = review.standing(people, &self.case().schedules());
         let event = self.reviewed_event(&review);
         let mut next = self.clone();
         next.reviews.push(review.clone());

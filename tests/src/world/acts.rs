@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, sqlite::SqliteConnectOptions,
+};
 
 use super::{World, grant_id};
 use crate::{
     aws::{Aws, Keys},
     people::Person,
-    postgres::Postgres,
+    postgres::{self, Postgres},
     secrets::{random_hex, scram_verifier},
     waiting::{eventually, within},
 };
@@ -39,6 +41,23 @@ impl Login {
 }
 
 impl World {
+    /// Writes into the broker's store behind its back, in SQL that both databases understand.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn by_hand(&self, sql: &str) -> Result<()> {
+        if let Some(server) = &self.store {
+            let mut store = server.superuser("ebbgate").await?;
+            postgres::run(&mut store, sql).await?;
+            return store.close().await.context("close a connection");
+        }
+        let store = SqliteConnectOptions::new().filename(self.broker.store());
+        let mut store = store.disable_statement_logging().connect().await?;
+        let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut store).await;
+        done.with_context(|| format!("run {sql}"))?;
+        store.close().await.context("close the store")
+    }
+
     /// Makes a request that needs no approval and waits until its only grant is active.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ pub struct Builder {
     movable_clock: bool,
     partition: String,
     agent_settings: String,
+    postgres_store: bool,
 }
 
 impl Builder {
@@ -95,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn agent_settings(mut self, yaml: &str) -> Self {
         self.agent_settings = yaml.to_owned();
+        self
+    }
+
+    /// Keeps the broker's store in a PostgreSQL server of its own.
+    #[must_use]
+    pub fn postgres_store(mut self) -> Self {
+        self.postgres_store = true;
         self
     }
 
@@ -150,6 +158,12 @@ impl Builder {
             &integrations,
             account.as_ref(),
         );
+        let store =
+            if self.postgres_store { Some(Postgres::start("ebbgate").await?) } else { None };
+        let text = match &store {
+            Some(server) => settings::with_postgres_store(&text, server),
+            None => text,
+        };
         settings::write(&folder.join("ebbgate.yaml"), &text)?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
         let more = self.more_databases.iter();
@@ -171,6 +185,7 @@ impl Builder {
                 .then(|| Agent::new(SECOND_AGENT, dir.path().join("agent-2"))),
             link,
             databases,
+            store,
             handed_out,
             account,
             cloud,

@@ -41,6 +41,8 @@ pub struct World {
     pub link: Option<Link>,
     /// The PostgreSQL servers by integration; `orders` has the shop's database.
     pub databases: BTreeMap<String, Postgres>,
+    /// The broker's store, where it is not a file.
+    pub store: Option<Postgres>,
     /// All secrets handed out so far.
     pub handed_out: HandedOut,
     account: Option<Account>,

@@ -18,6 +18,7 @@ mod explain;
 mod extension;
 mod fleet;
 mod flows_as_code;
+mod forged;
 mod leavers;
 mod live_sessions;
 mod localstack;

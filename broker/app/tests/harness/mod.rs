@@ -14,6 +14,7 @@ use ebbgate_broker_app::{Broker, Caller, ClientKey, Ports};
 use ebbgate_broker_ports::{
     Catalogue, Clock, Ids, Meter, NotPlaced, Outcome, Placement, Snapshot, Store,
 };
+use ebbgate_broker_store_common::SealKeyFile;
 use ebbgate_broker_store_sqlite::SqliteStore;
 use ebbgate_connector_api::{ConnectorError, Credential, CredentialWish};
 use ebbgate_domain::{
@@ -51,7 +52,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let store = Arc::new(SqliteStore::open(&dir.path().join("test.db")).await.unwrap());
+        let key = SealKeyFile::in_dir(dir.path());
+        let store = SqliteStore::open(&dir.path().join("test.db"), &key).await.unwrap();
+        let store = Arc::new(store);
         let settings = Arc::new(Settings(Mutex::new(Arc::new(snapshot()))));
         Self::over(store, Arc::new(TestClock::new()), settings, dir)
     }

@@ -17,10 +17,10 @@ use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
     flow::Policies,
     inventory::{Inventory, ResourceKind},
-    principal::Directory,
+    principal::{Directory, Principal},
 };
 
-use ebbgate_settings::{Mistake, Mistakes};
+use ebbgate_settings::{Mistake, Mistakes, Severity};
 pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
 
 /// Everything that the settings say, checked.
@@ -100,6 +100,7 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
         .filter_map(|file| Some((file.clone(), read_file(file, &mut all)?)))
         .collect();
     let policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
+    all.extend(doubts(file, &users.principals, &policies));
     all.sort();
     match settings {
         Some(settings) if !all.iter().any(Mistake::is_error) => {
@@ -110,6 +111,22 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
         }
         _ => Err(BadConfig(all)),
     }
+}
+
+/// What is doubtful about the flows' approvers as people are now.
+fn doubts(file: &Path, principals: &[Principal], policies: &Policies) -> Vec<Mistake> {
+    let directory = Directory::new(principals.iter().cloned());
+    let doubts = policies.flows.values().flat_map(|flow| {
+        let doubts = flow.doubts(&directory, &policies.schedules);
+        doubts.into_iter().map(|doubt| format!("the flow '{}': {doubt}", flow.name))
+    });
+    let warning = |message| Mistake {
+        file: file.to_owned(),
+        place: None,
+        message,
+        severity: Severity::Warning,
+    };
+    doubts.map(warning).collect()
 }
 
 fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
@@ -153,11 +170,7 @@ fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Ve
     files.into_iter().collect()
 }
 
-fn snapshot(
-    settings: &Settings,
-    principals: Vec<ebbgate_domain::principal::Principal>,
-    policies: Policies,
-) -> Snapshot {
+fn snapshot(settings: &Settings, principals: Vec<Principal>, policies: Policies) -> Snapshot {
     let addresses: BTreeMap<_, _> = settings
         .integrations
         .iter()

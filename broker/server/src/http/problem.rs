@@ -129,6 +129,14 @@ impl From<AppError> for Problem {
                 "conflict",
                 "others changed this at the same time: try again",
             ),
+            AppError::Store(StoreError::NotBelieved { table, id, .. }) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "record_not_believed",
+                format!(
+                    "{id} in {table} was not written by a broker of this store, or was set back: \
+                     nothing is done by it until somebody has looked; the broker's log says more"
+                ),
+            ),
             AppError::Store(error) => {
                 tracing::error!(error = ebbgate_broker_ports::chain(&error), "a call failed");
                 Self::internal()

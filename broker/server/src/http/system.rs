@@ -43,6 +43,7 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
 /// Counters and gauges in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    api.metrics.not_believed(api.broker.not_believed());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], api.metrics.text())
 }

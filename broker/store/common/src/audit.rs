@@ -1,28 +1,69 @@
-//! The next records of the audit chain.
+//! The next records of the audit chain, and its end: one sealed row that says how many records
+//! there are and the last one's hash.
 
 use ebbgate_broker_ports::{StoreError, store::AuditHead};
 use ebbgate_domain::audit::{AuditEvent, AuditRecord, Hash};
 
-use crate::{documents::encode, failed, unsigned};
+use crate::{
+    SealBroken, SealKey, Sealed, Seals, Table, documents::encode, failed, signed, unsigned,
+};
 
-/// The chain's end as the head's row holds it.
-///
-/// # Errors
-/// The row was tampered with.
-pub fn head(records: i64, hash: String) -> Result<AuditHead, StoreError> {
-    Ok(AuditHead { records: unsigned(records)?, hash })
+/// The chain's end as its row holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadRow {
+    /// How many records there are.
+    pub records: i64,
+    /// The last one's hash.
+    pub hash: String,
+    /// The seal; none before the store was sealed.
+    pub seal: Option<String>,
 }
 
-/// The records that `events` become after `head`, and the head after them.
+impl HeadRow {
+    /// The chain's end.
+    ///
+    /// # Errors
+    /// The row was tampered with.
+    pub fn audit(&self) -> Result<AuditHead, StoreError> {
+        Ok(AuditHead { records: unsigned(self.records)?, hash: self.hash.clone() })
+    }
+
+    /// Whether its seal holds.
+    ///
+    /// # Errors
+    /// [`SealBroken`].
+    pub fn holds(&self, key: &SealKey) -> Result<(), SealBroken> {
+        key.check(sealed(&self.content()), self.seal.as_deref()).map(drop)
+    }
+
+    /// The same end, sealed.
+    pub fn sealed(self, key: &SealKey) -> Self {
+        let seal = Some(key.seal(sealed(&self.content()), 0));
+        Self { seal, ..self }
+    }
+
+    fn content(&self) -> String {
+        format!("{} {}", self.records, self.hash)
+    }
+}
+
+fn sealed(content: &str) -> Sealed<'_> {
+    Sealed { table: Table::AuditHead, id: "end", version: 0, content }
+}
+
+/// The records that `events` become after `head`, and the head after them: sealed where the log
+/// is `whole` as [`Seals::admit`] says.
 ///
 /// # Errors
 /// The head's hash was tampered with, or an event is no JSON.
 pub fn append(
-    head: &AuditHead,
+    seals: &Seals,
+    head: HeadRow,
+    whole: bool,
     events: &[AuditEvent],
-) -> Result<(Vec<AuditRecord>, AuditHead), StoreError> {
+) -> Result<(Vec<AuditRecord>, HeadRow), StoreError> {
     let mut last: Hash = head.hash.parse().map_err(failed("read the end of the audit chain"))?;
-    let mut seq = head.records;
+    let mut seq = unsigned(head.records)?;
     let mut records = Vec::with_capacity(events.len());
     for event in events {
         seq += 1;
@@ -31,35 +72,6 @@ pub fn append(
         last = last.then(seq, &body);
         records.push(AuditRecord { seq, prev_hash, hash: last.to_string(), body });
     }
-    Ok((records, AuditHead { records: seq, hash: last.to_string() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use ebbgate_domain::{
-        Timestamp,
-        audit::{Action, Actor, ChainWalk},
-    };
-
-    use super::*;
-
-    #[test]
-    fn what_is_appended_in_two_steps_is_one_chain() {
-        let event = |what| AuditEvent::new(what, Actor::Broker, Timestamp::UNIX_EPOCH);
-        let genesis = AuditHead { records: 0, hash: Hash::GENESIS.to_string() };
-        let (first, middle) = append(&genesis, &[event(Action::BrokerStarted)]).unwrap();
-        let (second, end) =
-            append(&middle, &[event(Action::BrokerReloaded), event(Action::AccessRefused)])
-                .unwrap();
-
-        let mut walk = ChainWalk::default();
-        first.iter().chain(&second).try_for_each(|record| walk.step(record)).unwrap();
-        walk.finish(3, &end.hash).unwrap();
-    }
-
-    #[test]
-    fn a_head_that_is_no_hash_is_refused() {
-        let head = AuditHead { records: 1, hash: "none".to_owned() };
-        assert!(append(&head, &[]).is_err());
-    }
+    let end = HeadRow { records: signed(seq)?, hash: last.to_string(), seal: None };
+    Ok((records, seals.head(end, whole)))
 }

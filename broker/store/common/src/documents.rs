@@ -1,17 +1,21 @@
-//! Documents are the truth; the columns beside them are indexes, written with them each time and
-//! never read back into a value.
+//! Documents are the truth, and sealed; the columns beside them are indexes, written with them each
+//! time and never read back into a value.
 
 use ebbgate_broker_ports::{
     StoreError,
-    store::{AgentRecord, OutboxItem, Versioned, Write},
+    store::{AgentRecord, EnrolmentToken, OutboxItem, Versioned, Write},
 };
 use ebbgate_domain::{
-    delegation::Delegation, grant::Grant, names::IntegrationName, notice::Notice,
-    request::AccessRequest,
+    grant::{Grant, GrantState},
+    names::IntegrationName,
+    notice::Notice,
+    request::{AccessRequest, RequestState},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{failed, moment, nanos, signed, unsigned};
+use crate::{
+    Book, Sealed, Seals, Standing, Table, Written, failed, log::stage, moment, nanos, signed,
+};
 
 /// A value as its document.
 ///
@@ -21,41 +25,95 @@ pub fn encode<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(failed("write a document"))
 }
 
-/// A row of requests or grants, as far as reading needs it.
+/// What has a document, and how it stands for the audit log.
+pub trait Document {
+    /// Where its rows are.
+    const TABLE: Table;
+
+    /// How far it has come.
+    fn standing(&self) -> Standing;
+}
+
+impl Document for AccessRequest {
+    const TABLE: Table = Table::Requests;
+
+    fn standing(&self) -> Standing {
+        let stage = match self.state {
+            RequestState::Pending => stage::FIRST,
+            RequestState::Approved | RequestState::Active => stage::APPROVED,
+            _ => stage::OVER,
+        };
+        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
+    }
+}
+
+impl Document for Grant {
+    const TABLE: Table = Table::Grants;
+
+    fn standing(&self) -> Standing {
+        let stage = match self.state {
+            GrantState::Planned => stage::FIRST,
+            GrantState::Provisioning(_) => stage::PROVISIONING,
+            GrantState::Active => stage::ACTIVE,
+            GrantState::Revoking { .. } => stage::REVOKING,
+            GrantState::Revoked { .. } | GrantState::Failed { .. } => stage::OVER,
+        };
+        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
+    }
+}
+
+impl Document for AgentRecord {
+    const TABLE: Table = Table::Agents;
+
+    fn standing(&self) -> Standing {
+        let stage = if self.retired { stage::OVER } else { stage::FIRST };
+        let bears = Some(self.name.to_string());
+        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears }
+    }
+}
+
+/// A row of requests, grants or agents, as far as reading needs it.
 #[derive(Debug)]
 pub struct Row {
     /// Its id.
     pub id: String,
-    /// How often it was written.
+    /// How often it was written; 0 for agents.
     pub version: i64,
     /// Its document.
     pub document: String,
+    /// Its seal.
+    pub seal: Option<String>,
 }
 
-/// One row's value.
+impl Row {
+    /// What its seal is of.
+    pub fn sealed(&self, table: Table) -> Sealed<'_> {
+        Sealed { table, id: &self.id, version: self.version, content: &self.document }
+    }
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(id: &str, document: &str) -> Result<T, StoreError> {
+    serde_json::from_str(document).map_err(unreadable(id))
+}
+
+fn unreadable<E>(id: &str) -> impl FnOnce(E) -> StoreError
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let id = id.to_owned();
+    move |cause| StoreError::Unreadable { id, source: cause.into() }
+}
+
+/// None for a record that cannot be read. It is logged without its content, which what its cause says
+/// may quote.
 ///
 /// # Errors
-/// [`StoreError::Unreadable`].
-pub fn readable<T: DeserializeOwned>(row: Row) -> Result<Versioned<T>, StoreError> {
-    let value = decode(&row.id, &row.document)?;
-    Ok(Versioned { version: unsigned(row.version)?, value })
-}
-
-/// The values that can be read; the others are logged and left out, so that one bad record never
-/// blocks the rest.
-pub fn readable_ones<T: DeserializeOwned>(rows: Vec<Row>) -> Vec<Versioned<T>> {
-    rows.into_iter().filter_map(|row| told(readable(row))).collect()
-}
-
-fn decode<T: DeserializeOwned>(id: &str, document: &str) -> Result<T, StoreError> {
-    serde_json::from_str(document)
-        .map_err(|cause| StoreError::Unreadable { id: id.to_owned(), source: cause.into() })
-}
-
-/// Logs where a record cannot be read, without its content: what its cause says may quote it.
-fn told<T>(result: Result<T, StoreError>) -> Option<T> {
+/// The database failed.
+pub(crate) fn told<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match result {
-        Ok(value) => Some(value),
+        Ok(value) => Ok(Some(value)),
+        // The alarm was raised when it was found out.
+        Err(StoreError::NotBelieved { .. }) => Ok(None),
         Err(StoreError::Unreadable { id, source }) => {
             let place = source.downcast_ref::<serde_json::Error>();
             tracing::error!(
@@ -64,18 +122,14 @@ fn told<T>(result: Result<T, StoreError>) -> Option<T> {
                 column = place.map(serde_json::Error::column),
                 "a record cannot be read and is left out"
             );
-            None
+            Ok(None)
         }
-        Err(error) => {
-            let error = ebbgate_broker_ports::chain(&error);
-            tracing::error!(error, "a record cannot be read and is left out");
-            None
-        }
+        Err(error) => Err(error),
     }
 }
 
 /// What a write expects and what it leaves: none and 1 where it inserts.
-fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
+pub(crate) fn versions<T>(write: Write<T>) -> Result<(Option<i64>, i64, T), StoreError> {
     Ok(match write {
         Write::Insert(value) => (None, 1, value),
         Write::Update(Versioned { version, value }) => {
@@ -104,6 +158,10 @@ pub struct RequestRow {
     pub due_at_ns: Option<i64>,
     /// Its document.
     pub document: String,
+    /// Its seal.
+    pub seal: String,
+    /// How it stands.
+    pub written: Written,
 }
 
 impl RequestRow {
@@ -111,50 +169,23 @@ impl RequestRow {
     ///
     /// # Errors
     /// It is no JSON.
-    pub fn of(write: Write<AccessRequest>) -> Result<Self, StoreError> {
+    pub fn of(write: Write<AccessRequest>, seals: &Seals) -> Result<Self, StoreError> {
         let (expected, version, request) = versions(write)?;
+        let (id, document) = (request.id.to_string(), encode(&request)?);
+        let sealed = Sealed { table: Table::Requests, id: &id, version, content: &document };
         Ok(Self {
             expected,
             version,
-            id: request.id.to_string(),
+            seal: seals.seal(sealed),
+            // Its grants give, and come with its approval.
+            written: Written { row: request.standing(), gives: false },
+            id,
             requester: request.requester.to_string(),
             // One that asks for more time waits for a decision too.
             state: if request.asks() { "pending" } else { request.state_name() },
             is_over: request.is_over(),
             due_at_ns: request.due_at().map(nanos),
-            document: encode(&request)?,
-        })
-    }
-}
-
-/// A delegation as a row.
-#[derive(Debug)]
-pub struct DelegationRow {
-    /// The version that must still be there; none where the row must not exist yet.
-    pub expected: Option<i64>,
-    /// The version that it gets.
-    pub version: i64,
-    /// Its id.
-    pub id: String,
-    /// When it ends, in nanoseconds since 1970.
-    pub until_ns: i64,
-    /// Its document.
-    pub document: String,
-}
-
-impl DelegationRow {
-    /// The row that a write means.
-    ///
-    /// # Errors
-    /// It is no JSON.
-    pub fn of(write: Write<Delegation>) -> Result<Self, StoreError> {
-        let (expected, version, delegation) = versions(write)?;
-        Ok(Self {
-            expected,
-            version,
-            id: delegation.id.to_string(),
-            until_ns: nanos(delegation.end()),
-            document: encode(&delegation)?,
+            document,
         })
     }
 }
@@ -182,6 +213,10 @@ pub struct GrantRow {
     pub due_at_ns: Option<i64>,
     /// Its document.
     pub document: String,
+    /// Its seal.
+    pub seal: String,
+    /// How it stands.
+    pub written: Written,
 }
 
 impl GrantRow {
@@ -189,69 +224,170 @@ impl GrantRow {
     ///
     /// # Errors
     /// It is no JSON.
-    pub fn of(write: Write<Grant>) -> Result<Self, StoreError> {
+    pub fn of(write: Write<Grant>, seals: &Seals) -> Result<Self, StoreError> {
         let (expected, version, grant) = versions(write)?;
+        let (id, document) = (grant.id.to_string(), encode(&grant)?);
+        let sealed = Sealed { table: Table::Grants, id: &id, version, content: &document };
+        let row = grant.standing();
         Ok(Self {
             expected,
             version,
-            id: grant.id.to_string(),
+            seal: seals.seal(sealed),
+            written: Written { gives: row.stage < stage::REVOKING, row },
+            id,
             request_id: grant.request.to_string(),
             principal: grant.principal.to_string(),
             integration: grant.integration.to_string(),
             state: grant.state_name(),
             is_over: grant.is_over(),
             due_at_ns: grant.due_at().map(nanos),
-            document: encode(&grant)?,
+            document,
         })
     }
 }
 
-/// A row of agents. Which of them is retired stands in its column too, because the database
+/// An agent as a row. Which of them is retired stands in its column too, because the database
 /// enforces that only one agent bears a name.
 #[derive(Debug)]
 pub struct AgentRow {
     /// Its id.
     pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it may not speak any more.
+    pub retired: bool,
     /// Its document.
     pub document: String,
+    /// Its seal.
+    pub seal: String,
+    /// How it stands.
+    pub written: Written,
 }
 
 impl AgentRow {
-    /// The agent.
+    /// The row of an agent. A new one may bear a name that the log knows another one by.
     ///
     /// # Errors
-    /// [`StoreError::Unreadable`].
-    pub fn readable(&self) -> Result<AgentRecord, StoreError> {
-        decode(&self.id, &self.document)
+    /// It is no JSON.
+    pub fn of(agent: &AgentRecord, new: bool, seals: &Seals) -> Result<Self, StoreError> {
+        let (id, document) = (agent.id.to_string(), encode(agent)?);
+        let sealed = Sealed { table: Table::Agents, id: &id, version: 0, content: &document };
+        let mut row = agent.standing();
+        if new {
+            row.bears = None;
+        }
+        Ok(Self {
+            name: agent.name.to_string(),
+            retired: agent.retired,
+            seal: seals.seal(sealed),
+            written: Written { row, gives: new },
+            document,
+            id,
+        })
     }
 
-    /// The agents that can be read; the others are logged and left out.
-    pub fn readable_ones(rows: &[Self]) -> Vec<AgentRecord> {
-        rows.iter().filter_map(|row| told(row.readable())).collect()
+    /// The row of an agent whose name another one has taken; none for one that cannot be read or
+    /// believed. It must not keep the name from the new one.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn retired(
+        row: Row,
+        upto: u64,
+        seals: &Seals,
+        book: &mut impl Book,
+    ) -> Result<Option<Self>, StoreError> {
+        let known = told(seals.believe::<AgentRecord>(row, upto, book).await)?;
+        let retired = |known: Versioned<AgentRecord>| AgentRecord { retired: true, ..known.value };
+        known.map(retired).map(|agent| Self::of(&agent, false, seals)).transpose()
     }
 }
 
-/// The document of an agent whose name another one has taken. One that cannot be read stays as it
-/// is: it must not keep the name from the new one.
-pub fn as_retired(row: AgentRow) -> Result<AgentRow, StoreError> {
-    let Some(agent) = told(row.readable()) else {
-        return Ok(row);
-    };
-    Ok(AgentRow { id: row.id, document: encode(&AgentRecord { retired: true, ..agent })? })
+/// A row of enrolment tokens. It has no document: all its columns make one together.
+#[derive(Debug)]
+pub struct TokenRow {
+    /// Its id.
+    pub id: String,
+    /// SHA-256 of its secret, in hex.
+    pub secret_hash: String,
+    /// The agent it is for.
+    pub agent: String,
+    /// The integrations that it is bound to, as a JSON list.
+    pub integrations: Option<String>,
+    /// When it ends, in nanoseconds since 1970.
+    pub expires_at_ns: i64,
+    /// When it was spent, in nanoseconds since 1970.
+    pub spent_at_ns: Option<i64>,
+    /// Its seal.
+    pub seal: Option<String>,
 }
 
-/// The integrations that a token binds to, out of their JSON list; none where there is none.
-///
-/// # Errors
-/// [`StoreError::Unreadable`].
-pub fn token_integrations(
-    id: &str,
-    column: Option<&str>,
-) -> Result<Option<Vec<IntegrationName>>, StoreError> {
-    column.map(|list| decode(id, list)).transpose()
+impl TokenRow {
+    /// The row of a token.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn of(token: &EnrolmentToken, seals: &Seals) -> Result<Self, StoreError> {
+        let mut row = Self {
+            id: token.id.to_string(),
+            secret_hash: token.secret_hash.clone(),
+            agent: token.agent.to_string(),
+            integrations: token.integrations.as_ref().map(encode).transpose()?,
+            expires_at_ns: nanos(token.expires_at),
+            spent_at_ns: token.spent_at.map(nanos),
+            seal: None,
+        };
+        row.seal = Some(seals.seal(row.sealed(&row.content()?)));
+        Ok(row)
+    }
+
+    /// What stands for its document.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn content(&self) -> Result<String, StoreError> {
+        let Self { secret_hash, agent, integrations, expires_at_ns, spent_at_ns, .. } = self;
+        encode(&(secret_hash, agent, integrations, expires_at_ns, spent_at_ns))
+    }
+
+    /// What its seal is of.
+    pub fn sealed<'a>(&'a self, content: &'a str) -> Sealed<'a> {
+        Sealed { table: Table::Tokens, id: &self.id, version: 0, content }
+    }
+
+    /// How it stands. Whoever has its secret may get an agent's place by it.
+    pub fn written(&self) -> Written {
+        let stage = if self.spent_at_ns.is_some() { stage::OVER } else { stage::FIRST };
+        let row = Standing { table: Table::Tokens, id: self.id.clone(), stage, bears: None };
+        Written { gives: !row.is_over(), row }
+    }
+
+    /// The token.
+    ///
+    /// # Errors
+    /// [`StoreError::NotBelieved`] or [`StoreError::Unreadable`].
+    pub async fn believed(
+        self,
+        upto: u64,
+        seals: &Seals,
+        book: &mut impl Book,
+    ) -> Result<EnrolmentToken, StoreError> {
+        let since = seals.check(self.sealed(&self.content()?), self.seal.as_deref())?;
+        seals.stands(&self.written().row, since..=upto, book).await?;
+        let list = |json| decode::<Vec<IntegrationName>>(&self.id, json);
+        Ok(EnrolmentToken {
+            integrations: self.integrations.as_deref().map(list).transpose()?,
+            id: self.id.parse().map_err(unreadable(&self.id))?,
+            agent: self.agent.parse().map_err(unreadable(&self.id))?,
+            secret_hash: self.secret_hash,
+            expires_at: moment(self.expires_at_ns),
+            spent_at: self.spent_at_ns.map(moment),
+        })
+    }
 }
 
-/// A row of the outbox.
+/// A row of the outbox. How often it failed and when it is due are not sealed: they say when people
+/// are told, not what.
 #[derive(Debug)]
 pub struct NoticeRow {
     /// Its place in the order.
@@ -264,44 +400,60 @@ pub struct NoticeRow {
     pub failures: i64,
     /// The notice.
     pub document: String,
+    /// Its seal.
+    pub seal: Option<String>,
 }
 
-/// A row's notice; none where it cannot be read, which is logged.
-pub fn notice(row: NoticeRow) -> Option<OutboxItem> {
-    let item = || {
-        let notice: Notice = decode(&row.id, &row.document)?;
-        let id = row.id.parse().map_err(failed("read a notice's id"))?;
-        let failures = u32::try_from(row.failures).map_err(failed("read a notice's failures"))?;
-        Ok(OutboxItem { id, notice, at: moment(row.at_ns), failures })
-    };
-    told(item())
+impl NoticeRow {
+    /// The row of a notice. Its place is the database's to choose.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn of(item: &OutboxItem, seals: &Seals) -> Result<Self, StoreError> {
+        let mut row = Self {
+            seq: 0,
+            id: item.id.to_string(),
+            at_ns: nanos(item.at),
+            failures: i64::from(item.failures),
+            document: encode(&item.notice)?,
+            seal: None,
+        };
+        row.seal = Some(seals.seal(row.sealed(&row.content())));
+        Ok(row)
+    }
+
+    /// What stands for its document.
+    pub fn content(&self) -> String {
+        format!("{} {}", self.at_ns, self.document)
+    }
+
+    /// What its seal is of.
+    pub fn sealed<'a>(&'a self, content: &'a str) -> Sealed<'a> {
+        Sealed { table: Table::Outbox, id: &self.id, version: 0, content }
+    }
+
+    /// The notice; none where it cannot be read or believed, which is logged. One that was put back
+    /// is told again, as any may be.
+    pub fn believed(self, seals: &Seals) -> Result<Option<OutboxItem>, StoreError> {
+        let item = || {
+            seals.check(self.sealed(&self.content()), self.seal.as_deref())?;
+            let notice: Notice = decode(&self.id, &self.document)?;
+            let id = self.id.parse().map_err(unreadable(&self.id))?;
+            let failures = u32::try_from(self.failures).map_err(unreadable(&self.id))?;
+            Ok(OutboxItem { id, notice, at: moment(self.at_ns), failures })
+        };
+        told(item())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(id: &str, document: &str) -> Row {
-        Row { id: id.to_owned(), version: 3, document: document.to_owned() }
-    }
-
-    #[test]
-    fn one_bad_record_does_not_hide_the_others() {
-        let rows = vec![row("a", "1"), row("b", "{"), row("c", "\"no number\""), row("d", "4")];
-        let values: Vec<_> = readable_ones::<u8>(rows).into_iter().map(|one| one.value).collect();
-        assert_eq!(values, [1, 4]);
-    }
-
     #[test]
     fn a_bad_record_is_named() {
-        let error = readable::<u8>(row("grt_1", "{")).unwrap_err();
+        let error = decode::<u8>("grt_1", "{").unwrap_err();
         assert_eq!(error.to_string(), "record grt_1 cannot be read");
-    }
-
-    #[test]
-    fn an_unreadable_agent_gives_its_name_away() {
-        let row = AgentRow { id: "agt_1".to_owned(), document: "{".to_owned() };
-        assert_eq!(as_retired(row).unwrap().document, "{");
     }
 
     #[test]

@@ -1,14 +1,30 @@
-//! What both stores share: how values become rows and rows become values again. There is no SQL
-//! here and no IO, so that a document or a hash cannot differ between the two databases.
+//! What both stores share: how values become rows and rows become values again, and which rows are
+//! believed. There is no SQL here, so that a document, a hash or a seal cannot differ between the
+//! two databases.
 
 mod audit;
+mod delegations;
 mod documents;
+mod key_file;
+mod log;
+mod opening;
+mod page;
+mod seal;
+mod seals;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
-pub use audit::{append, head};
-pub use documents::{
-    AgentRow, DelegationRow, GrantRow, NoticeRow, RequestRow, Row, as_retired, encode, notice,
-    readable, readable_ones, token_integrations,
-};
+pub use audit::{HeadRow, append};
+pub use delegations::DelegationRow;
+pub use documents::{AgentRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode};
+pub use key_file::{SealKeyError, SealKeyFile};
+pub use log::{Book, Standing};
+pub use opening::{Found, Opening, Sealing, opening};
+pub use page::Page;
+pub use seal::{SealBroken, SealKey, Sealed, Table};
+pub use seals::{Seals, Written};
+pub use wanted::{due_grant, due_request, grant_wanted, request_wanted};
 
 use std::error::Error;
 
@@ -67,7 +83,7 @@ pub fn spent_at(change: &Change) -> Result<i64, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+mod moments {
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod change;
 mod delegations;
+mod opening;
 mod outbox;
 mod queries;
 
@@ -20,7 +21,7 @@ use ebbgate_broker_ports::{
         RequestQuery, Versioned,
     },
 };
-use ebbgate_broker_store_common::{failed, nanos};
+use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, failed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
@@ -62,31 +63,46 @@ const SESSION: [(&str, &str); 4] = [
 pub struct PostgresStore {
     pool: PgPool,
     patience: Duration,
+    seals: Seals,
 }
 
 /// Work on one connection.
 type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
 impl PostgresStore {
-    /// Connects and brings the schema up to date. Brokers that start together take turns at that.
+    /// Connects and brings the schema up to date. Brokers that start together take turns at that. A
+    /// new database gets its seals' key, in `key`.
     ///
     /// # Errors
     /// The URL is no PostgreSQL URL, the server does not answer or refuses, or the schema was
-    /// written by a newer version.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(failed("read its URL"))?
-            .application_name("ebbgate-broker")
-            .disable_statement_logging();
+    /// written by a newer version; the key is missing, or is not the one that the store was sealed
+    /// with.
+    pub async fn connect(url: &str, key: &SealKeyFile) -> Result<Self, StoreError> {
+        let options = options(url)?;
         try_out(&options).await?;
-        migrate(options.clone()).await?;
+        let seals = prepare(options.clone(), async |on| opening::open(on, key).await).await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_PATIENCE)
             .connect_with(options.options(SESSION))
             .await
             .map_err(failed("connect to its database"))?;
-        Ok(Self { pool, patience: PATIENCE })
+        Ok(Self { pool, patience: PATIENCE, seals })
+    }
+
+    /// Which records bear no seal of the key; with `accept` they get one. For an operator who
+    /// vouches for what is in the store, while no broker runs.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub async fn seal(
+        url: &str,
+        key: &SealKeyFile,
+        accept: bool,
+    ) -> Result<Vec<(Table, String)>, StoreError> {
+        let options = options(url)?;
+        try_out(&options).await?;
+        prepare(options, async |on| opening::seal(on, key, accept).await).await
     }
 
     /// Closes all connections after what is under way has ended.
@@ -98,12 +114,12 @@ impl PostgresStore {
     async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection, &'c Seals) -> Work<'c, T> + Send + 'static,
     {
-        let (pool, patience) = (self.pool.clone(), self.patience);
+        let (pool, patience, seals) = (self.pool.clone(), self.patience, self.seals.clone());
         let task = tokio::spawn(async move {
             let mut connection = pool.acquire().await.map_err(failed(doing))?;
-            match timeout(patience, work(&mut connection)).await {
+            match timeout(patience, work(&mut connection, &seals)).await {
                 Ok(result) => result,
                 Err(elapsed) => {
                     drop(connection.detach());
@@ -122,29 +138,41 @@ async fn try_out(options: &PgConnectOptions) -> Result<(), StoreError> {
     connected.map_err(failed(DOING))?.close().await.map_err(failed(DOING))
 }
 
-/// On a connection of its own, without the limits for everyday work.
-async fn migrate(options: PgConnectOptions) -> Result<(), StoreError> {
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(failed("read its URL"))?;
+    Ok(options.application_name("ebbgate-broker").disable_statement_logging())
+}
+
+/// Brings the schema up to date and does what else is to be done before work, on a connection of its
+/// own without the limits for everyday work.
+async fn prepare<T>(
+    options: PgConnectOptions,
+    then: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    const DOING: &str = "bring its schema up to date";
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_PATIENCE)
         .connect_with(options)
         .await
         .map_err(failed("connect to its database"))?;
-    let migrated = timeout(MIGRATION_PATIENCE, MIGRATIONS.run(&pool)).await;
+    let prepared = timeout(MIGRATION_PATIENCE, async {
+        MIGRATIONS.run(&pool).await.map_err(failed(DOING))?;
+        then(&mut *pool.acquire().await.map_err(failed(DOING))?).await
+    })
+    .await;
     pool.close().await;
-    migrated
-        .map_err(failed("bring its schema up to date"))?
-        .map_err(failed("bring its schema up to date"))
+    prepared.map_err(failed(DOING))?
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        self.run(change::DOING, |on| Box::pin(change::commit(on, change))).await
+        self.run(change::DOING, |on, seals| Box::pin(change::commit(on, seals, change))).await
     }
 
     async fn request(&self, id: RequestId) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
-        self.run("read a request", move |on| Box::pin(queries::request(on, id))).await
+        self.run("read a request", move |on, seals| Box::pin(queries::request(on, seals, id))).await
     }
 
     async fn requests(
@@ -152,7 +180,7 @@ impl Store for PostgresStore {
         query: &RequestQuery,
     ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
         let query = query.clone();
-        self.run("list requests", |on| Box::pin(queries::requests(on, query))).await
+        self.run("list requests", |on, seals| Box::pin(queries::requests(on, seals, query))).await
     }
 
     async fn due_requests(
@@ -160,19 +188,19 @@ impl Store for PostgresStore {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-        self.run("list due requests", move |on| {
-            Box::pin(queries::due_requests(on, nanos(now), limit))
+        self.run("list due requests", move |on, seals| {
+            Box::pin(queries::due_requests(on, seals, nanos(now), limit))
         })
         .await
     }
 
     async fn grant(&self, id: GrantId) -> Result<Option<Versioned<Grant>>, StoreError> {
-        self.run("read a grant", move |on| Box::pin(queries::grant(on, id))).await
+        self.run("read a grant", move |on, seals| Box::pin(queries::grant(on, seals, id))).await
     }
 
     async fn grants(&self, query: &GrantQuery) -> Result<Vec<Versioned<Grant>>, StoreError> {
         let query = query.clone();
-        self.run("list grants", |on| Box::pin(queries::grants(on, query))).await
+        self.run("list grants", |on, seals| Box::pin(queries::grants(on, seals, query))).await
     }
 
     async fn due_grants(
@@ -182,20 +210,22 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Versioned<Grant>>, StoreError> {
         let ready: Vec<_> = ready.iter().map(ToString::to_string).collect();
-        self.run("list due grants", move |on| {
-            Box::pin(queries::due_grants(on, nanos(now), ready, limit))
+        self.run("list due grants", move |on, seals| {
+            Box::pin(queries::due_grants(on, seals, nanos(now), ready, limit))
         })
         .await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.run("find what is due next", move |on| Box::pin(queries::next_due(on, nanos(now))))
+        self.run("find what is due next", move |on, _| Box::pin(queries::next_due(on, nanos(now))))
             .await
     }
 
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
-        self.run("list delegations", move |on| Box::pin(delegations::not_over(on, nanos(now))))
-            .await
+        self.run("list delegations", move |on, seals| {
+            Box::pin(delegations::not_over(on, seals, now))
+        })
+        .await
     }
 
     async fn idempotency(
@@ -204,7 +234,7 @@ impl Store for PostgresStore {
         key: &str,
     ) -> Result<Option<IdempotencyKey>, StoreError> {
         let (principal, key) = (principal.clone(), key.to_owned());
-        self.run("look up an idempotency key", |on| {
+        self.run("look up an idempotency key", |on, _| {
             Box::pin(queries::idempotency(on, principal, key))
         })
         .await
@@ -215,18 +245,18 @@ impl Store for PostgresStore {
         secret_hash: &str,
     ) -> Result<Option<EnrolmentToken>, StoreError> {
         let secret_hash = secret_hash.to_owned();
-        self.run("look up an enrolment token", |on| {
-            Box::pin(queries::enrolment_token(on, secret_hash))
+        self.run("look up an enrolment token", |on, seals| {
+            Box::pin(queries::enrolment_token(on, seals, secret_hash))
         })
         .await
     }
 
     async fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError> {
-        self.run("read an agent", move |on| Box::pin(queries::agent(on, id))).await
+        self.run("read an agent", move |on, seals| Box::pin(queries::agent(on, seals, id))).await
     }
 
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
-        self.run("list agents", |on| Box::pin(queries::agents(on))).await
+        self.run("list agents", |on, seals| Box::pin(queries::agents(on, seals))).await
     }
 
     async fn take_notices(
@@ -235,33 +265,47 @@ impl Store for PostgresStore {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
-        self.run("take notices", move |on| {
-            Box::pin(outbox::take(on, nanos(now), nanos(until), limit))
+        self.run("take notices", move |on, seals| {
+            Box::pin(outbox::take(on, seals, nanos(now), nanos(until), limit))
         })
         .await
     }
 
     async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError> {
-        self.run("note a delivery", move |on| Box::pin(outbox::delivered(on, id))).await
+        self.run("note a delivery", move |on, _| Box::pin(outbox::delivered(on, id))).await
     }
 
     async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
-        self.run("note a failed delivery", move |on| {
+        self.run("note a failed delivery", move |on, _| {
             Box::pin(outbox::failed_until(on, id, nanos(next)))
         })
         .await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        self.run("read the audit log", move |on| Box::pin(queries::audit(on, after, limit))).await
+        self.run("read the audit log", move |on, _| Box::pin(queries::audit(on, after, limit)))
+            .await
     }
 
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        self.run("read the end of the audit chain", |on| Box::pin(queries::audit_head(on))).await
+        self.run("read the end of the audit chain", |on, _| Box::pin(queries::audit_head(on)))
+            .await?
+            .audit()
+    }
+
+    async fn audit_head_holds(&self) -> Result<bool, StoreError> {
+        self.run("read the end of the audit chain", |on, seals| {
+            Box::pin(async { Ok(seals.holds(&queries::audit_head(on).await?)) })
+        })
+        .await
+    }
+
+    fn broken_seals(&self) -> u64 {
+        self.seals.broken()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.run("answer", |on| Box::pin(queries::ping(on))).await
+        self.run("answer", |on, _| Box::pin(queries::ping(on))).await
     }
 }
 

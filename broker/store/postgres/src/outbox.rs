@@ -1,7 +1,7 @@
 //! Notices on their way: taken, delivered, or tried again.
 
 use ebbgate_broker_ports::{StoreError, store::OutboxItem};
-use ebbgate_broker_store_common::{NoticeRow, failed, notice};
+use ebbgate_broker_store_common::{NoticeRow, Seals, failed};
 use ebbgate_domain::ids::NoticeId;
 use sqlx::{Connection as _, PgConnection};
 
@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 /// what the other holds instead of waiting for it.
 pub(crate) async fn take(
     on: &mut PgConnection,
+    seals: &Seals,
     now: i64,
     until: i64,
     limit: u32,
@@ -31,7 +32,7 @@ pub(crate) async fn take(
              ORDER BY seq LIMIT $3
              FOR UPDATE SKIP LOCKED
          )
-         RETURNING seq, id, at_ns, failures, document",
+         RETURNING seq, id, at_ns, failures, document, seal",
         now,
         until,
         i64::from(limit)
@@ -44,7 +45,7 @@ pub(crate) async fn take(
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {
         let seq = row.seq;
-        if let Some(item) = notice(row) {
+        if let Some(item) = row.believed(seals)? {
             items.push(item);
             continue;
         }

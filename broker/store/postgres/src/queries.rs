@@ -2,13 +2,11 @@
 
 use ebbgate_broker_ports::{
     StoreError,
-    store::{
-        AgentRecord, AuditHead, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned,
-    },
+    store::{AgentRecord, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, Row, failed, head, moment, readable, readable_ones, signed, token_integrations,
-    unsigned,
+    Book, HeadRow, Page, Row, Seals, TokenRow, due_grant, due_request, failed, grant_wanted,
+    moment, request_wanted, signed, unsigned,
 };
 use ebbgate_domain::{
     Timestamp,
@@ -20,32 +18,50 @@ use ebbgate_domain::{
 };
 use sqlx::PgConnection;
 
+/// The audit log, for the seals.
+pub(crate) struct Log<'c>(pub(crate) &'c mut PgConnection);
+
+impl Book for Log<'_> {
+    async fn head(&mut self) -> Result<HeadRow, StoreError> {
+        audit_head(&mut *self.0).await
+    }
+
+    async fn page(&mut self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        audit(&mut *self.0, after, limit).await
+    }
+}
+
 /// Sorts after every id.
 const PAST_EVERY_ID: &str = "~";
 
 pub(crate) async fn request(
     on: &mut PgConnection,
+    seals: &Seals,
     id: RequestId,
 ) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
     let id = id.to_string();
-    sqlx::query_as!(Row, "SELECT id, version, document FROM requests WHERE id = $1", id)
-        .fetch_optional(on)
-        .await
-        .map_err(failed("read a request"))?
-        .map(readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row =
+        sqlx::query_as!(Row, "SELECT id, version, document, seal FROM requests WHERE id = $1", id)
+            .fetch_optional(&mut *on)
+            .await
+            .map_err(failed("read a request"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 /// A statement that is used often is planned without looking at its parameters. So the condition
 /// that narrows most stands there as it is, for an index to serve it; the others only filter.
 macro_rules! requests_where {
-    ($condition:literal, $query:expr, $on:expr) => {{
+    ($condition:literal, $query:expr, $limit:expr, $on:expr) => {{
         let requester = $query.requester.as_ref().map(PrincipalId::as_str);
         let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
-        let limit = i64::from($query.limit);
+        let limit = $limit;
         sqlx::query_as!(
             Row,
-            "SELECT id, version, document FROM requests WHERE "
+            "SELECT id, version, document, seal FROM requests WHERE "
                 + $condition
                 + " AND id < $1
                     AND ($2::text IS NULL OR requester = $2)
@@ -58,70 +74,97 @@ macro_rules! requests_where {
             $query.open,
             limit
         )
-        .fetch_all($on)
+        .fetch_all(&mut *$on)
         .await
     }};
 }
 
 pub(crate) async fn requests(
     on: &mut PgConnection,
+    seals: &Seals,
     query: RequestQuery,
 ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-    let rows = if query.pending {
-        requests_where!("state = 'pending'", query, on)
-    } else if query.requester.is_some() {
-        requests_where!("requester = $2", query, on)
-    } else if query.open {
-        requests_where!("NOT is_over", query, on)
-    } else {
-        requests_where!("true", query, on)
-    };
-    Ok(readable_ones(rows.map_err(failed("list requests"))?))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(query.limit);
+    loop {
+        let window = page.window();
+        let rows = if query.pending {
+            requests_where!("state = 'pending'", query, window, on)
+        } else if query.requester.is_some() {
+            requests_where!("requester = $2", query, window, on)
+        } else if query.open {
+            requests_where!("NOT is_over", query, window, on)
+        } else {
+            requests_where!("true", query, window, on)
+        };
+        let rows = rows.map_err(failed("list requests"))?;
+        let wanted = |request: &_| request_wanted(&query, request);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn due_requests(
     on: &mut PgConnection,
+    seals: &Seals,
     now: i64,
     limit: u32,
 ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-    let limit = i64::from(limit);
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, version, document FROM requests
-         WHERE due_at_ns <= $1 ORDER BY due_at_ns, id LIMIT $2",
-        now,
-        limit
-    )
-    .fetch_all(on)
-    .await
-    .map_err(failed("list due requests"))?;
-    Ok(readable_ones(rows))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(limit);
+    loop {
+        let window = page.window();
+        let rows = sqlx::query_as!(
+            Row,
+            "SELECT id, version, document, seal FROM requests
+             WHERE due_at_ns <= $1 ORDER BY due_at_ns, id LIMIT $2",
+            now,
+            window
+        )
+        .fetch_all(&mut *on)
+        .await
+        .map_err(failed("list due requests"))?;
+        let wanted = |request: &_| due_request(now, request);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn grant(
     on: &mut PgConnection,
+    seals: &Seals,
     id: GrantId,
 ) -> Result<Option<Versioned<Grant>>, StoreError> {
     let id = id.to_string();
-    sqlx::query_as!(Row, "SELECT id, version, document FROM grants WHERE id = $1", id)
-        .fetch_optional(on)
-        .await
-        .map_err(failed("read a grant"))?
-        .map(readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row =
+        sqlx::query_as!(Row, "SELECT id, version, document, seal FROM grants WHERE id = $1", id)
+            .fetch_optional(&mut *on)
+            .await
+            .map_err(failed("read a grant"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 /// As [`requests_where`].
 macro_rules! grants_where {
-    ($condition:literal, $query:expr, $on:expr) => {{
+    ($condition:literal, $query:expr, $limit:expr, $on:expr) => {{
         let principal = $query.principal.as_ref().map(PrincipalId::as_str);
         let request = $query.request.map(|id| id.to_string());
         let integrations: Vec<_> = $query.integrations.iter().map(ToString::to_string).collect();
         let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
-        let limit = i64::from($query.limit);
+        let limit = $limit;
         sqlx::query_as!(
             Row,
-            "SELECT id, version, document FROM grants WHERE "
+            "SELECT id, version, document, seal FROM grants WHERE "
                 + $condition
                 + " AND id < $1
                     AND ($2::text IS NULL OR principal = $2)
@@ -136,63 +179,86 @@ macro_rules! grants_where {
             $query.live,
             limit
         )
-        .fetch_all($on)
+        .fetch_all(&mut *$on)
         .await
     }};
 }
 
 pub(crate) async fn grants(
     on: &mut PgConnection,
+    seals: &Seals,
     query: GrantQuery,
 ) -> Result<Vec<Versioned<Grant>>, StoreError> {
-    let rows = if query.request.is_some() {
-        grants_where!("request_id = $3", query, on)
-    } else if query.principal.is_some() {
-        grants_where!("principal = $2", query, on)
-    } else if query.live && query.integrations.len() == 1 {
-        // An agent that connects asks for this, and after a restart all do at once.
-        grants_where!("NOT is_over AND integration = ($4::text[])[1]", query, on)
-    } else if query.live {
-        grants_where!("NOT is_over", query, on)
-    } else {
-        grants_where!("true", query, on)
-    };
-    Ok(readable_ones(rows.map_err(failed("list grants"))?))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(query.limit);
+    loop {
+        let window = page.window();
+        let rows = if query.request.is_some() {
+            grants_where!("request_id = $3", query, window, on)
+        } else if query.principal.is_some() {
+            grants_where!("principal = $2", query, window, on)
+        } else if query.live && query.integrations.len() == 1 {
+            // An agent that connects asks for this, and after a restart all do at once.
+            grants_where!("NOT is_over AND integration = ($4::text[])[1]", query, window, on)
+        } else if query.live {
+            grants_where!("NOT is_over", query, window, on)
+        } else {
+            grants_where!("true", query, window, on)
+        };
+        let rows = rows.map_err(failed("list grants"))?;
+        let wanted = |grant: &_| grant_wanted(&query, grant);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 /// Two halves, each along an index of its own, so that planned grants that wait for an absent
 /// agent are not walked past again and again.
 pub(crate) async fn due_grants(
     on: &mut PgConnection,
+    seals: &Seals,
     now: i64,
     ready: Vec<String>,
     limit: u32,
 ) -> Result<Vec<Versioned<Grant>>, StoreError> {
-    let limit = i64::from(limit);
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT id AS "id!", version AS "version!", document AS "document!" FROM (
-             (
-                 SELECT id, version, document, due_at_ns FROM grants
-                 WHERE due_at_ns <= $1 AND state <> 'planned'
-                 ORDER BY due_at_ns, id LIMIT $3
-             )
-             UNION ALL
-             (
-                 SELECT id, version, document, due_at_ns FROM grants
-                 WHERE due_at_ns <= $1 AND state = 'planned' AND integration = ANY($2)
-                 ORDER BY due_at_ns, id LIMIT $3
-             )
-         ) AS due
-         ORDER BY due_at_ns, id LIMIT $3"#,
-        now,
-        &ready,
-        limit
-    )
-    .fetch_all(on)
-    .await
-    .map_err(failed("list due grants"))?;
-    Ok(readable_ones(rows))
+    let can = |name: &str| ready.iter().any(|ready| ready == name);
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(limit);
+    loop {
+        let window = page.window();
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT id AS "id!", version AS "version!", document AS "document!", seal FROM (
+                 (
+                     SELECT id, version, document, seal, due_at_ns FROM grants
+                     WHERE due_at_ns <= $1 AND state <> 'planned'
+                     ORDER BY due_at_ns, id LIMIT $3
+                 )
+                 UNION ALL
+                 (
+                     SELECT id, version, document, seal, due_at_ns FROM grants
+                     WHERE due_at_ns <= $1 AND state = 'planned' AND integration = ANY($2)
+                     ORDER BY due_at_ns, id LIMIT $3
+                 )
+             ) AS due
+             ORDER BY due_at_ns, id LIMIT $3"#,
+            now,
+            &ready,
+            window
+        )
+        .fetch_all(&mut *on)
+        .await
+        .map_err(failed("list due grants"))?;
+        let wanted = |grant: &_| due_grant(now, can, grant);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn next_due(
@@ -239,48 +305,60 @@ pub(crate) async fn idempotency(
 
 pub(crate) async fn enrolment_token(
     on: &mut PgConnection,
+    seals: &Seals,
     secret_hash: String,
 ) -> Result<Option<EnrolmentToken>, StoreError> {
-    const DOING: &str = "look up an enrolment token";
-    let found = sqlx::query!(
-        "SELECT id, agent, integrations, expires_at_ns, spent_at_ns
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row = sqlx::query_as!(
+        TokenRow,
+        "SELECT id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns, seal
          FROM enrolment_tokens WHERE secret_hash = $1",
         secret_hash
     )
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await
-    .map_err(failed(DOING))?;
-    let Some(row) = found else { return Ok(None) };
-    Ok(Some(EnrolmentToken {
-        id: row.id.parse().map_err(failed(DOING))?,
-        secret_hash,
-        agent: row.agent.parse().map_err(failed(DOING))?,
-        integrations: token_integrations(&row.id, row.integrations.as_deref())?,
-        expires_at: moment(row.expires_at_ns),
-        spent_at: row.spent_at_ns.map(moment),
-    }))
+    .map_err(failed("look up an enrolment token"))?;
+    match row {
+        Some(row) => Ok(Some(row.believed(upto, seals, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 pub(crate) async fn agent(
     on: &mut PgConnection,
+    seals: &Seals,
     id: AgentId,
 ) -> Result<Option<AgentRecord>, StoreError> {
     let id = id.to_string();
-    sqlx::query_as!(AgentRow, "SELECT id, document FROM agents WHERE id = $1", id)
-        .fetch_optional(on)
-        .await
-        .map_err(failed("read an agent"))?
-        .as_ref()
-        .map(AgentRow::readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal FROM agents WHERE id = $1"#,
+        id
+    )
+    .fetch_optional(&mut *on)
+    .await
+    .map_err(failed("read an agent"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?.value)),
+        None => Ok(None),
+    }
 }
 
-pub(crate) async fn agents(on: &mut PgConnection) -> Result<Vec<AgentRecord>, StoreError> {
-    let rows = sqlx::query_as!(AgentRow, "SELECT id, document FROM agents ORDER BY name, id")
-        .fetch_all(on)
-        .await
-        .map_err(failed("list agents"))?;
-    Ok(AgentRow::readable_ones(&rows))
+pub(crate) async fn agents(
+    on: &mut PgConnection,
+    seals: &Seals,
+) -> Result<Vec<AgentRecord>, StoreError> {
+    let upto = seals.heed(&mut Log(on)).await?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal FROM agents ORDER BY name, id"#
+    )
+    .fetch_all(&mut *on)
+    .await
+    .map_err(failed("list agents"))?;
+    let agents = seals.believed(rows, upto, |_: &AgentRecord| true, &mut Log(on)).await?;
+    Ok(agents.into_iter().map(|agent| agent.value).collect())
 }
 
 pub(crate) async fn audit(
@@ -296,7 +374,7 @@ pub(crate) async fn audit(
         after,
         limit
     )
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await
     .map_err(failed(DOING))?;
     rows.into_iter()
@@ -307,12 +385,11 @@ pub(crate) async fn audit(
         .collect()
 }
 
-pub(crate) async fn audit_head(on: &mut PgConnection) -> Result<AuditHead, StoreError> {
-    let row = sqlx::query!("SELECT records, hash FROM audit_head")
+pub(crate) async fn audit_head(on: &mut PgConnection) -> Result<HeadRow, StoreError> {
+    sqlx::query_as!(HeadRow, "SELECT records, hash, seal FROM audit_head")
         .fetch_one(on)
         .await
-        .map_err(failed("read the end of the audit chain"))?;
-    head(row.records, row.hash)
+        .map_err(failed("read the end of the audit chain"))
 }
 
 pub(crate) async fn ping(on: &mut PgConnection) -> Result<(), StoreError> {

@@ -1,14 +1,18 @@
 //! The suite, and what only PostgreSQL can get wrong, on a real server.
 
 mod database;
+mod sealing;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use async_trait::async_trait;
 use ebbgate_broker_ports::{
-    Store as _, StoreError, conformance,
+    Store as _, StoreError,
+    conformance::{self, ByHand, Checked},
     store::{Change, GrantQuery, RequestQuery, Versioned, Write},
     verify_audit,
 };
+use ebbgate_broker_store_common::{SealKeyFile, Sealed, Table};
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent, BrokenChain},
@@ -24,10 +28,27 @@ async fn fresh() -> (PostgresStore, TestDatabase) {
     // Starting a server blocks, and the first of the tests does it.
     tokio::task::spawn_blocking(|| shared_url().map(drop)).await.unwrap().unwrap();
     let database = TestDatabase::create().await;
-    (PostgresStore::connect(&database.url()).await.unwrap(), database)
+    (open(&database).await.unwrap(), database)
+}
+
+async fn open(database: &TestDatabase) -> Result<PostgresStore, StoreError> {
+    PostgresStore::connect(&database.url(), &database.key()).await
 }
 
 ebbgate_broker_ports::store_conformance!(fresh);
+ebbgate_broker_ports::sealed_store_conformance!(fresh);
+
+#[async_trait]
+impl ByHand for TestDatabase {
+    async fn by_hand(&self, sql: &str) -> Checked {
+        Ok(TestDatabase::by_hand(self, sql).await?)
+    }
+}
+
+/// The seal of somebody who has the key.
+fn seal(file: &SealKeyFile, table: Table, id: &str, version: i64, content: &str) -> String {
+    file.read().unwrap().unwrap().seal(Sealed { table, id, version, content }, 0)
+}
 
 fn three_events() -> Change {
     let event = |seconds| {
@@ -80,14 +101,22 @@ async fn audit_records_refuse_to_be_changed_by_accident() {
 async fn an_unreadable_record_is_left_out_of_lists_and_named_alone() {
     let (store, database) = fresh().await;
     let id = "req_0198f3a0000070008000000000000001".parse().unwrap();
-    let document = "'{\"id\": 7}'";
+    let broken = "{\"id\": 7}";
+    let seal = |table, id: &str, version| seal(&database.key(), table, id, version, broken);
+    let (request, grant, agent) = (
+        seal(Table::Requests, &format!("{id}"), 1),
+        seal(Table::Grants, "grt_1", 1),
+        seal(Table::Agents, "agt_1", 0),
+    );
+    let document = format!("'{broken}'");
     let broken_ones = format!(
-        "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document)
-         VALUES ('{id}', 1, 'ana@example.com', 'pending', false, 1, {document});
+        "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document, seal)
+         VALUES ('{id}', 1, 'ana@example.com', 'pending', false, 1, {document}, '{request}');
          INSERT INTO grants (id, version, request_id, principal, integration, state, is_over,
-                             due_at_ns, document)
-         VALUES ('grt_1', 1, '{id}', 'ana@example.com', 'prod-db', 'active', false, 1, {document});
-         INSERT INTO agents (id, name, retired, document) VALUES ('agt_1', 'a', false, {document});",
+                             due_at_ns, document, seal)
+         VALUES ('grt_1', 1, '{id}', 'ana@example.com', 'prod-db', 'active', false, 1, {document}, '{grant}');
+         INSERT INTO agents (id, name, retired, document, seal)
+         VALUES ('agt_1', 'a', false, {document}, '{agent}');",
     );
     database.by_hand(&broken_ones).await.unwrap();
 
@@ -107,17 +136,25 @@ async fn an_unreadable_record_is_left_out_of_lists_and_named_alone() {
 async fn an_unreadable_notice_is_set_aside() {
     let (store, database) = fresh().await;
     let good = r#"{"event":"e","request":"req_0198f3a0000070008000000000000001","grant":null,"to":[],"text":"t"}"#;
+    let ids = [1, 2].map(|n| format!("ntc_019800000000700080000000000000{n:02}"));
+    let seal = |n: usize, document: &str| {
+        let content = format!("{n} {document}");
+        seal(&database.key(), Table::Outbox, &ids[n - 1], 0, &content)
+    };
     let notices = format!(
-        "INSERT INTO outbox (id, request_id, at_ns, due_at_ns, document) VALUES
-         ('ntc_0198f3a0000070008000000000000001', 'r', 1, 1, '{{'),
-         ('ntc_0198f3a0000070008000000000000002', 'r', 2, 2, '{good}');"
+        "INSERT INTO outbox (id, request_id, at_ns, due_at_ns, document, seal) VALUES
+         ('{}', 'r', 1, 1, '{{', '{}'), ('{}', 'r', 2, 2, '{good}', '{}');",
+        ids[0],
+        seal(1, "{"),
+        ids[1],
+        seal(2, good)
     );
     database.by_hand(&notices).await.unwrap();
     let (now, until) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
     assert_eq!(store.take_notices(now, until, 9).await.unwrap(), []);
     let next = store.take_notices(now, until, 9).await.unwrap();
     assert_eq!(next.len(), 1);
-    assert_eq!(next[0].id.to_string(), "ntc_0198f3a0000070008000000000000002");
+    assert_eq!(next[0].id.to_string(), ids[1]);
 }
 
 /// Brokers that start together migrate one after the other.
@@ -127,9 +164,9 @@ async fn many_brokers_may_start_at_once() {
     let database = TestDatabase::create().await;
     let brokers: Vec<_> = (0..6)
         .map(|_| {
-            let url = database.url();
+            let (url, key) = (database.url(), database.key());
             tokio::spawn(async move {
-                let store = PostgresStore::connect(&url).await?;
+                let store = PostgresStore::connect(&url, &key).await?;
                 store.commit(three_events()).await?;
                 store.close().await;
                 Ok::<(), StoreError>(())
@@ -139,7 +176,7 @@ async fn many_brokers_may_start_at_once() {
     for broker in brokers {
         broker.await.unwrap().unwrap();
     }
-    let store = PostgresStore::connect(&database.url()).await.unwrap();
+    let store = open(&database).await.unwrap();
     assert_eq!(verify_audit(&store).await.unwrap().unwrap().records(), 18);
 }
 
@@ -182,7 +219,7 @@ async fn a_stricter_default_isolation_makes_no_conflicts() {
         database.name
     );
     database.by_hand(&stricter).await.unwrap();
-    let store = PostgresStore::connect(&database.url()).await.unwrap();
+    let store = open(&database).await.unwrap();
     conformance::the_chain_has_no_gaps_under_concurrent_commits(&store).await.unwrap();
 }
 
@@ -206,7 +243,7 @@ async fn a_deadlock_is_a_conflict() {
         first.id, database.name
     );
     database.by_hand(&pause).await.unwrap();
-    let store = PostgresStore::connect(&database.url()).await.unwrap();
+    let store = open(&database).await.unwrap();
     let mut gate = PgConnection::connect(&database.url()).await.unwrap();
     execute(&mut gate, "SELECT pg_advisory_lock(1)").await;
 
@@ -274,7 +311,9 @@ async fn until(connection: &mut PgConnection, count: &'static str, wanted: impl 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_is_used_again() {
     let mut server = tokio::task::spawn_blocking(PrivateServer::start).await.unwrap().unwrap();
-    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let key = SealKeyFile::in_dir(directory.path());
+    let store = PostgresStore::connect(&server.url(), &key).await.unwrap();
     store.commit(three_events()).await.unwrap();
 
     server = tokio::task::spawn_blocking(move || {
@@ -300,7 +339,9 @@ async fn a_server_that_comes_back_is_used_again() {
 
 #[tokio::test]
 async fn a_refused_connection_is_told_as_such_and_at_once() {
-    let error = PostgresStore::connect("postgres://ebbgate:pw@127.0.0.1:1/x").await.unwrap_err();
+    let nowhere = SealKeyFile::in_dir(Path::new("/nonexistent"));
+    let url = "postgres://ebbgate:pw@127.0.0.1:1/x";
+    let error = PostgresStore::connect(url, &nowhere).await.unwrap_err();
     let StoreError::Failed { doing, source } = error else { panic!("another error") };
     assert_eq!(doing, "connect to its database");
     assert!(source.to_string().contains("refused"), "{source}");
@@ -313,7 +354,8 @@ async fn an_error_never_tells_the_password() {
         "postgres://ebbgate:hunter2@127.0.0.1:99999/ebbgate",
         "postgres://ebbgate:hunter2@127.0.0.1:1/ebbgate?sslmode=hunter3",
     ] {
-        let error = PostgresStore::connect(url).await.unwrap_err();
+        let nowhere = SealKeyFile::in_dir(Path::new("/nonexistent"));
+        let error = PostgresStore::connect(url, &nowhere).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 }

@@ -5,51 +5,62 @@ use ebbgate_broker_ports::{
     store::{AgentRecord, Change, EnrolmentToken, IdempotencyKey, OutboxItem},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, DelegationRow, GrantRow, RequestRow, append, as_retired, encode, failed, head, nanos,
-    signed, spent_at,
+    AgentRow, DelegationRow, GrantRow, HeadRow, NoticeRow, RequestRow, Row, Seals, TokenRow,
+    Written, append, failed, moment, nanos, signed, spent_at,
 };
-use ebbgate_domain::audit::AuditEvent;
+use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{SqliteConnection, SqlitePool};
 
-use crate::delegations;
+use crate::{delegations, queries::Log};
 
 pub(crate) const DOING: &str = "commit a change";
 
 /// Writes all of it, or nothing.
-pub(crate) async fn commit(writer: &SqlitePool, change: Change) -> Result<(), StoreError> {
+pub(crate) async fn commit(
+    writer: &SqlitePool,
+    seals: &Seals,
+    change: Change,
+) -> Result<(), StoreError> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(DOING))?;
-    write(&mut transaction, change).await?;
-    transaction.commit().await.map_err(failed(DOING))
+    let appended = write(&mut transaction, seals, change).await?;
+    transaction.commit().await.map_err(failed(DOING))?;
+    seals.appended(&appended).await;
+    Ok(())
 }
 
 /// The key comes first: whoever repeats a call shall learn that, and not that the version they
 /// expected is gone.
-async fn write(to: &mut SqliteConnection, change: Change) -> Result<(), StoreError> {
+async fn write(
+    to: &mut SqliteConnection,
+    seals: &Seals,
+    change: Change,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    let mut written = Vec::new();
     if let Some(key) = &change.idempotency {
         insert_key(to, key).await?;
     }
     if let Some(token) = change.spend {
-        spend(to, &token.to_string(), spent_at(&change)?).await?;
+        spend(to, seals, &token.to_string(), spent_at(&change)?).await?;
     }
     for request in change.requests {
-        write_request(to, RequestRow::of(request)?).await?;
+        written.push(write_request(to, RequestRow::of(request, seals)?).await?);
     }
     for grant in change.grants {
-        write_grant(to, GrantRow::of(grant)?).await?;
+        written.push(write_grant(to, GrantRow::of(grant, seals)?).await?);
     }
     for delegation in change.delegations {
-        delegations::write(to, DelegationRow::of(delegation)?).await?;
+        written.push(delegations::write(to, DelegationRow::of(delegation, seals)?).await?);
     }
     for agent in change.agents {
-        write_agent(to, agent).await?;
+        written.push(write_agent(to, seals, agent).await?);
     }
     for token in &change.tokens {
-        insert_token(to, token).await?;
+        written.push(insert_token(to, TokenRow::of(token, seals)?).await?);
     }
     for item in &change.notices {
-        insert_notice(to, item).await?;
+        insert_notice(to, seals, item).await?;
     }
-    append_events(to, &change.events).await
+    append_events(to, seals, &written, &change.events).await
 }
 
 /// `otherwise` where the database says that something exists already.
@@ -82,39 +93,63 @@ async fn insert_key(to: &mut SqliteConnection, key: &IdempotencyKey) -> Result<(
     Ok(())
 }
 
-async fn spend(to: &mut SqliteConnection, token: &str, at: i64) -> Result<(), StoreError> {
-    let done = sqlx::query!(
-        "UPDATE enrolment_tokens SET spent_at_ns = ?2 WHERE id = ?1 AND spent_at_ns IS NULL",
-        token,
-        at
+/// The token, spent: a row that nobody may write but whoever has the key.
+async fn spend(
+    to: &mut SqliteConnection,
+    seals: &Seals,
+    id: &str,
+    at: i64,
+) -> Result<(), StoreError> {
+    let upto = seals.heeded();
+    let known = sqlx::query_as!(
+        TokenRow,
+        "SELECT id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns, seal
+         FROM enrolment_tokens WHERE id = ?1",
+        id
+    )
+    .fetch_optional(&mut *to)
+    .await
+    .map_err(failed(DOING))?;
+    let token = known.ok_or(StoreError::TokenSpent)?.believed(upto, seals, &mut Log(to)).await?;
+    if token.spent_at.is_some() {
+        return Err(StoreError::TokenSpent);
+    }
+    let spent = TokenRow::of(&EnrolmentToken { spent_at: Some(moment(at)), ..token }, seals)?;
+    sqlx::query!(
+        "UPDATE enrolment_tokens SET spent_at_ns = ?2, seal = ?3 WHERE id = ?1",
+        spent.id,
+        spent.spent_at_ns,
+        spent.seal
     )
     .execute(to)
     .await
     .map_err(failed(DOING))?;
-    exactly_one(done.rows_affected(), StoreError::TokenSpent)
+    Ok(())
 }
 
-async fn write_request(to: &mut SqliteConnection, row: RequestRow) -> Result<(), StoreError> {
+async fn write_request(to: &mut SqliteConnection, row: RequestRow) -> Result<Written, StoreError> {
     let Some(expected) = row.expected else {
         sqlx::query!(
-            "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             row.id,
             row.version,
             row.requester,
             row.state,
             row.is_over,
             row.due_at_ns,
-            row.document
+            row.document,
+            row.seal
         )
         .execute(to)
         .await
         .map_err(unique(StoreError::Conflict))?;
-        return Ok(());
+        return Ok(row.written);
     };
     let done = sqlx::query!(
         "UPDATE requests
-         SET version = ?3, requester = ?4, state = ?5, is_over = ?6, due_at_ns = ?7, document = ?8
+         SET version = ?3, requester = ?4, state = ?5, is_over = ?6, due_at_ns = ?7, document = ?8,
+             seal = ?9
          WHERE id = ?1 AND version = ?2",
         row.id,
         expected,
@@ -123,20 +158,22 @@ async fn write_request(to: &mut SqliteConnection, row: RequestRow) -> Result<(),
         row.state,
         row.is_over,
         row.due_at_ns,
-        row.document
+        row.document,
+        row.seal
     )
     .execute(to)
     .await
     .map_err(failed(DOING))?;
-    exactly_one(done.rows_affected(), StoreError::Conflict)
+    exactly_one(done.rows_affected(), StoreError::Conflict)?;
+    Ok(row.written)
 }
 
-async fn write_grant(to: &mut SqliteConnection, row: GrantRow) -> Result<(), StoreError> {
+async fn write_grant(to: &mut SqliteConnection, row: GrantRow) -> Result<Written, StoreError> {
     let Some(expected) = row.expected else {
         sqlx::query!(
             "INSERT INTO grants (id, version, request_id, principal, integration, state, is_over,
-                                 due_at_ns, document)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                                 due_at_ns, document, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             row.id,
             row.version,
             row.request_id,
@@ -145,17 +182,18 @@ async fn write_grant(to: &mut SqliteConnection, row: GrantRow) -> Result<(), Sto
             row.state,
             row.is_over,
             row.due_at_ns,
-            row.document
+            row.document,
+            row.seal
         )
         .execute(to)
         .await
         .map_err(unique(StoreError::Conflict))?;
-        return Ok(());
+        return Ok(row.written);
     };
     let done = sqlx::query!(
         "UPDATE grants
          SET version = ?3, request_id = ?4, principal = ?5, integration = ?6, state = ?7,
-             is_over = ?8, due_at_ns = ?9, document = ?10
+             is_over = ?8, due_at_ns = ?9, document = ?10, seal = ?11
          WHERE id = ?1 AND version = ?2",
         row.id,
         expected,
@@ -166,109 +204,123 @@ async fn write_grant(to: &mut SqliteConnection, row: GrantRow) -> Result<(), Sto
         row.state,
         row.is_over,
         row.due_at_ns,
-        row.document
+        row.document,
+        row.seal
     )
     .execute(to)
     .await
     .map_err(failed(DOING))?;
-    exactly_one(done.rows_affected(), StoreError::Conflict)
+    exactly_one(done.rows_affected(), StoreError::Conflict)?;
+    Ok(row.written)
 }
 
 /// An agent that is on record is replaced; once retired it stays so, whatever a late note says. A
 /// new one takes its name from whoever bears it.
-async fn write_agent(to: &mut SqliteConnection, mut agent: AgentRecord) -> Result<(), StoreError> {
-    let id = agent.id.to_string();
-    let name = agent.name.as_str().to_owned();
-    let known =
-        sqlx::query_scalar!(r#"SELECT retired AS "retired: bool" FROM agents WHERE id = ?1"#, id)
-            .fetch_optional(&mut *to)
-            .await
-            .map_err(failed(DOING))?;
-    if let Some(retired) = known {
-        agent.retired |= retired;
-        let document = encode(&agent)?;
-        sqlx::query!(
-            "UPDATE agents SET name = ?2, retired = ?3, document = ?4 WHERE id = ?1",
-            id,
-            name,
-            agent.retired,
-            document
-        )
-        .execute(to)
-        .await
-        .map_err(unique(StoreError::Conflict))?;
-        return Ok(());
+async fn write_agent(
+    to: &mut SqliteConnection,
+    seals: &Seals,
+    mut agent: AgentRecord,
+) -> Result<Written, StoreError> {
+    let (id, name) = (agent.id.to_string(), agent.name.to_string());
+    let upto = seals.heeded();
+    let known = sqlx::query_as!(
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal FROM agents WHERE id = ?1"#,
+        id
+    )
+    .fetch_optional(&mut *to)
+    .await
+    .map_err(failed(DOING))?;
+    if let Some(known) = known {
+        let known = seals.believe::<AgentRecord>(known, upto, &mut Log(to)).await?;
+        agent.retired |= known.value.retired;
+        return update_agent(to, AgentRow::of(&agent, false, seals)?).await;
     }
     let bearers = sqlx::query_as!(
-        AgentRow,
-        "SELECT id, document FROM agents WHERE name = ?1 AND retired = 0",
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal
+           FROM agents WHERE name = ?1 AND retired = 0"#,
         name
     )
     .fetch_all(&mut *to)
     .await
     .map_err(failed(DOING))?;
     for bearer in bearers {
-        let bearer = as_retired(bearer)?;
-        sqlx::query!(
-            "UPDATE agents SET retired = 1, document = ?2 WHERE id = ?1",
-            bearer.id,
-            bearer.document
-        )
-        .execute(&mut *to)
-        .await
-        .map_err(failed(DOING))?;
+        let bearer_id = bearer.id.clone();
+        if let Some(bearer) = AgentRow::retired(bearer, upto, seals, &mut Log(to)).await? {
+            update_agent(to, bearer).await?;
+        } else {
+            sqlx::query!("UPDATE agents SET retired = 1 WHERE id = ?1", bearer_id)
+                .execute(&mut *to)
+                .await
+                .map_err(failed(DOING))?;
+        }
     }
-    let document = encode(&agent)?;
+    let row = AgentRow::of(&agent, true, seals)?;
     sqlx::query!(
-        "INSERT INTO agents (id, name, retired, document) VALUES (?1, ?2, ?3, ?4)",
-        id,
-        name,
-        agent.retired,
-        document
+        "INSERT INTO agents (id, name, retired, document, seal) VALUES (?1, ?2, ?3, ?4, ?5)",
+        row.id,
+        row.name,
+        row.retired,
+        row.document,
+        row.seal
     )
     .execute(to)
     .await
     .map_err(unique(StoreError::Conflict))?;
-    Ok(())
+    Ok(row.written)
 }
 
-async fn insert_token(to: &mut SqliteConnection, token: &EnrolmentToken) -> Result<(), StoreError> {
-    let id = token.id.to_string();
-    let agent = token.agent.as_str();
-    let expires_at = nanos(token.expires_at);
-    let spent_at = token.spent_at.map(nanos);
-    let integrations = token.integrations.as_ref().map(encode).transpose()?;
+async fn update_agent(to: &mut SqliteConnection, row: AgentRow) -> Result<Written, StoreError> {
+    sqlx::query!(
+        "UPDATE agents SET name = ?2, retired = ?3, document = ?4, seal = ?5 WHERE id = ?1",
+        row.id,
+        row.name,
+        row.retired,
+        row.document,
+        row.seal
+    )
+    .execute(to)
+    .await
+    .map_err(unique(StoreError::Conflict))?;
+    Ok(row.written)
+}
+
+async fn insert_token(to: &mut SqliteConnection, row: TokenRow) -> Result<Written, StoreError> {
+    let written = row.written();
     sqlx::query!(
         "INSERT INTO enrolment_tokens
-             (id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        id,
-        token.secret_hash,
-        agent,
-        integrations,
-        expires_at,
-        spent_at
+             (id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        row.id,
+        row.secret_hash,
+        row.agent,
+        row.integrations,
+        row.expires_at_ns,
+        row.spent_at_ns,
+        row.seal
     )
     .execute(to)
     .await
     .map_err(unique(StoreError::Conflict))?;
-    Ok(())
+    Ok(written)
 }
 
-async fn insert_notice(to: &mut SqliteConnection, item: &OutboxItem) -> Result<(), StoreError> {
-    let id = item.id.to_string();
-    let request = item.notice.request.to_string();
-    let at = nanos(item.at);
-    let failures = i64::from(item.failures);
-    let document = encode(&item.notice)?;
+async fn insert_notice(
+    to: &mut SqliteConnection,
+    seals: &Seals,
+    item: &OutboxItem,
+) -> Result<(), StoreError> {
+    let (row, request) = (NoticeRow::of(item, seals)?, item.notice.request.to_string());
     sqlx::query!(
-        "INSERT INTO outbox (id, request_id, at_ns, failures, due_at_ns, document)
-         VALUES (?1, ?2, ?3, ?4, ?3, ?5)",
-        id,
+        "INSERT INTO outbox (id, request_id, at_ns, failures, due_at_ns, document, seal)
+         VALUES (?1, ?2, ?3, ?4, ?3, ?5, ?6)",
+        row.id,
         request,
-        at,
-        failures,
-        document
+        row.at_ns,
+        row.failures,
+        row.document,
+        row.seal
     )
     .execute(to)
     .await
@@ -276,16 +328,27 @@ async fn insert_notice(to: &mut SqliteConnection, item: &OutboxItem) -> Result<(
     Ok(())
 }
 
-async fn append_events(to: &mut SqliteConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
+/// Appends to the audit chain. What is written must not contradict what stands there already, and
+/// nobody can append to it any more.
+async fn append_events(
+    to: &mut SqliteConnection,
+    seals: &Seals,
+    written: &[Written],
+    events: &[AuditEvent],
+) -> Result<Vec<AuditRecord>, StoreError> {
+    if written.is_empty() && events.is_empty() {
+        return Ok(Vec::new());
     }
-    let end = sqlx::query!("SELECT records, hash FROM audit_head")
+    let end = sqlx::query_as!(HeadRow, "SELECT records, hash, seal FROM audit_head")
         .fetch_one(&mut *to)
         .await
         .map_err(failed(DOING))?;
-    let (records, end) = append(&head(end.records, end.hash)?, events)?;
-    for record in records {
+    let whole = seals.admit(written, &end, &mut Log(to)).await?;
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (records, end) = append(seals, end, whole, events)?;
+    for record in &records {
         let seq = signed(record.seq)?;
         sqlx::query!(
             "INSERT INTO audit_records (seq, prev_hash, hash, body) VALUES (?1, ?2, ?3, ?4)",
@@ -298,10 +361,14 @@ async fn append_events(to: &mut SqliteConnection, events: &[AuditEvent]) -> Resu
         .await
         .map_err(failed(DOING))?;
     }
-    let count = signed(end.records)?;
-    sqlx::query!("UPDATE audit_head SET records = ?1, hash = ?2", count, end.hash)
-        .execute(to)
-        .await
-        .map_err(failed(DOING))?;
-    Ok(())
+    sqlx::query!(
+        "UPDATE audit_head SET records = ?1, hash = ?2, seal = ?3",
+        end.records,
+        end.hash,
+        end.seal
+    )
+    .execute(to)
+    .await
+    .map_err(failed(DOING))?;
+    Ok(records)
 }

@@ -7,6 +7,7 @@
 
 mod change;
 mod delegations;
+mod opening;
 mod outbox;
 mod queries;
 
@@ -26,7 +27,7 @@ use ebbgate_broker_ports::{
         RequestQuery, Versioned,
     },
 };
-use ebbgate_broker_store_common::{failed, nanos};
+use ebbgate_broker_store_common::{SealKeyError, SealKeyFile, Seals, Table, failed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
@@ -37,8 +38,9 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 use sqlx::{
-    ConnectOptions as _, SqlitePool,
+    ConnectOptions as _, Sqlite, SqlitePool,
     migrate::Migrator,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -56,39 +58,69 @@ const READERS: u32 = 4;
 pub struct SqliteStore {
     readers: SqlitePool,
     writer: SqlitePool,
+    seals: Seals,
 }
 
 impl SqliteStore {
     /// Opens the file at `path`, makes it where there is none, and brings its schema up to date.
-    /// Only its owner may read it from then on.
+    /// Only its owner may read it from then on. A new one gets its seals' key, in `key`.
     ///
     /// # Errors
     /// The file cannot be made or opened, is no database of ours, or was written by a newer
-    /// version.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        make_private(path).map_err(failed("make its file private"))?;
-        let options = options(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true);
-        let writer =
-            pool(1).connect_with(options.clone()).await.map_err(failed("open its file"))?;
-        MIGRATIONS.run(&writer).await.map_err(failed("bring its schema up to date"))?;
+    /// version; the key is missing, or is not the one that the store was sealed with.
+    pub async fn open(path: &Path, key: &SealKeyFile) -> Result<Self, StoreError> {
+        let (writer, options) = up_to_date(path).await?;
+        let mut on = writer.acquire().await.map_err(failed("open its file"))?;
+        let seals = opening::open(&mut on, key).await?;
+        drop(on);
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { readers, writer })
+        Ok(Self { readers, writer, seals })
+    }
+
+    /// Which records bear no seal of the key; with `accept` they get one. For an operator who
+    /// vouches for what is in the store, while no broker runs.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn seal(
+        path: &Path,
+        key: &SealKeyFile,
+        accept: bool,
+    ) -> Result<Vec<(Table, String)>, StoreError> {
+        let (writer, _) = up_to_date(path).await?;
+        let mut on = writer.acquire().await.map_err(failed("open its file"))?;
+        let found = opening::seal(&mut on, key, accept).await;
+        drop(on);
+        writer.close().await;
+        found
     }
 
     /// Opens an existing file for reading only, to look at it or to verify its audit log while a
     /// broker runs. Whatever would write fails.
     ///
     /// # Errors
-    /// The file does not exist or cannot be opened.
-    pub async fn open_existing_read_only(path: &Path) -> Result<Self, StoreError> {
+    /// The file does not exist or cannot be opened; the key is missing.
+    pub async fn open_existing_read_only(
+        path: &Path,
+        key: &SealKeyFile,
+    ) -> Result<Self, StoreError> {
+        const DOING: &str = "open its seals";
         let readers = pool(READERS)
             .connect_with(options(path).read_only(true))
             .await
             .map_err(failed("open its file for reading"))?;
-        Ok(Self { writer: readers.clone(), readers })
+        let missing = || SealKeyError::Missing { path: key.path() };
+        let found =
+            key.read().and_then(|found| found.ok_or_else(missing)).map_err(failed(DOING))?;
+        let mut on = readers.acquire().await.map_err(failed(DOING))?;
+        let head = queries::audit_head(&mut on).await?.audit()?;
+        drop(on);
+        let seals = Seals::new(found, key.clone(), head)?;
+        Ok(Self { writer: readers.clone(), readers, seals })
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.readers.acquire().await.map_err(failed("open its file for reading"))
     }
 
     /// Closes the file after what is under way has ended.
@@ -97,6 +129,18 @@ impl SqliteStore {
         // Last, so that it is the one that folds the WAL into the file.
         self.writer.close().await;
     }
+}
+
+/// The one connection that writes, to a file whose schema is up to date.
+async fn up_to_date(path: &Path) -> Result<(SqlitePool, SqliteConnectOptions), StoreError> {
+    make_private(path).map_err(failed("make its file private"))?;
+    let options = options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true);
+    let writer = pool(1).connect_with(options.clone()).await.map_err(failed("open its file"))?;
+    MIGRATIONS.run(&writer).await.map_err(failed("bring its schema up to date"))?;
+    Ok((writer, options))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -134,19 +178,20 @@ async fn to_the_end<T: Send + 'static>(
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        let writer = self.writer.clone();
-        to_the_end("commit a change", async move { change::commit(&writer, change).await }).await
+        let (writer, seals) = (self.writer.clone(), self.seals.clone());
+        let work = async move { change::commit(&writer, &seals, change).await };
+        to_the_end("commit a change", work).await
     }
 
     async fn request(&self, id: RequestId) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
-        queries::request(&self.readers, &id.to_string()).await
+        queries::request(&mut *self.reader().await?, &self.seals, &id.to_string()).await
     }
 
     async fn requests(
         &self,
         query: &RequestQuery,
     ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-        queries::requests(&self.readers, query).await
+        queries::requests(&mut *self.reader().await?, &self.seals, query).await
     }
 
     async fn due_requests(
@@ -154,15 +199,15 @@ impl Store for SqliteStore {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-        queries::due_requests(&self.readers, nanos(now), limit).await
+        queries::due_requests(&mut *self.reader().await?, &self.seals, nanos(now), limit).await
     }
 
     async fn grant(&self, id: GrantId) -> Result<Option<Versioned<Grant>>, StoreError> {
-        queries::grant(&self.readers, &id.to_string()).await
+        queries::grant(&mut *self.reader().await?, &self.seals, &id.to_string()).await
     }
 
     async fn grants(&self, query: &GrantQuery) -> Result<Vec<Versioned<Grant>>, StoreError> {
-        queries::grants(&self.readers, query).await
+        queries::grants(&mut *self.reader().await?, &self.seals, query).await
     }
 
     async fn due_grants(
@@ -171,15 +216,15 @@ impl Store for SqliteStore {
         ready: &[IntegrationName],
         limit: u32,
     ) -> Result<Vec<Versioned<Grant>>, StoreError> {
-        queries::due_grants(&self.readers, nanos(now), ready, limit).await
+        queries::due_grants(&mut *self.reader().await?, &self.seals, nanos(now), ready, limit).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        queries::next_due(&self.readers, nanos(now)).await
+        queries::next_due(&mut *self.reader().await?, nanos(now)).await
     }
 
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
-        delegations::not_over(&self.readers, nanos(now)).await
+        delegations::not_over(&mut *self.reader().await?, &self.seals, now).await
     }
 
     async fn idempotency(
@@ -187,22 +232,22 @@ impl Store for SqliteStore {
         principal: &PrincipalId,
         key: &str,
     ) -> Result<Option<IdempotencyKey>, StoreError> {
-        queries::idempotency(&self.readers, principal, key).await
+        queries::idempotency(&mut *self.reader().await?, principal, key).await
     }
 
     async fn enrolment_token(
         &self,
         secret_hash: &str,
     ) -> Result<Option<EnrolmentToken>, StoreError> {
-        queries::enrolment_token(&self.readers, secret_hash).await
+        queries::enrolment_token(&mut *self.reader().await?, &self.seals, secret_hash).await
     }
 
     async fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError> {
-        queries::agent(&self.readers, &id.to_string()).await
+        queries::agent(&mut *self.reader().await?, &self.seals, &id.to_string()).await
     }
 
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
-        queries::agents(&self.readers).await
+        queries::agents(&mut *self.reader().await?, &self.seals).await
     }
 
     async fn take_notices(
@@ -211,8 +256,9 @@ impl Store for SqliteStore {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
-        let writer = self.writer.clone();
-        let work = async move { outbox::take(&writer, nanos(now), nanos(until), limit).await };
+        let (writer, seals) = (self.writer.clone(), self.seals.clone());
+        let (now, until) = (nanos(now), nanos(until));
+        let work = async move { outbox::take(&writer, &seals, now, until, limit).await };
         to_the_end("take notices", work).await
     }
 
@@ -229,15 +275,23 @@ impl Store for SqliteStore {
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        queries::audit(&self.readers, after, limit).await
+        queries::audit(&mut *self.reader().await?, after, limit).await
     }
 
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        queries::audit_head(&self.readers).await
+        queries::audit_head(&mut *self.reader().await?).await?.audit()
+    }
+
+    async fn audit_head_holds(&self) -> Result<bool, StoreError> {
+        Ok(self.seals.holds(&queries::audit_head(&mut *self.reader().await?).await?))
+    }
+
+    fn broken_seals(&self) -> u64 {
+        self.seals.broken()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        queries::ping(&self.readers).await
+        queries::ping(&mut *self.reader().await?).await
     }
 }
 

@@ -1,13 +1,14 @@
 //! Notices on their way: taken, delivered, or tried again.
 
 use ebbgate_broker_ports::{StoreError, store::OutboxItem};
-use ebbgate_broker_store_common::{NoticeRow, failed, notice};
+use ebbgate_broker_store_common::{NoticeRow, Seals, failed};
 use sqlx::SqlitePool;
 
 /// Hands out notices that are due and hides them until `until`. Of each request only the oldest
 /// that is still undelivered: a later one before it would tell the story the wrong way round.
 pub(crate) async fn take(
     writer: &SqlitePool,
+    seals: &Seals,
     now: i64,
     until: i64,
     limit: u32,
@@ -28,7 +29,7 @@ pub(crate) async fn take(
              )
              ORDER BY seq LIMIT ?3
          )
-         RETURNING seq, id, at_ns, failures, document",
+         RETURNING seq, id, at_ns, failures, document, seal",
         now,
         until,
         limit
@@ -41,7 +42,7 @@ pub(crate) async fn take(
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {
         let seq = row.seq;
-        if let Some(item) = notice(row) {
+        if let Some(item) = row.believed(seals)? {
             items.push(item);
             continue;
         }

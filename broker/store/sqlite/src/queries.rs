@@ -2,13 +2,11 @@
 
 use ebbgate_broker_ports::{
     StoreError,
-    store::{
-        AgentRecord, AuditHead, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned,
-    },
+    store::{AgentRecord, EnrolmentToken, GrantQuery, IdempotencyKey, RequestQuery, Versioned},
 };
 use ebbgate_broker_store_common::{
-    AgentRow, Row, encode, failed, head, moment, readable, readable_ones, signed,
-    token_integrations, unsigned,
+    Book, HeadRow, Page, Row, Seals, TokenRow, due_grant, due_request, encode, failed,
+    grant_wanted, moment, request_wanted, signed, unsigned,
 };
 use ebbgate_domain::{
     Timestamp,
@@ -17,33 +15,51 @@ use ebbgate_domain::{
     names::{IntegrationName, PrincipalId},
     request::AccessRequest,
 };
-use sqlx::SqlitePool;
+use sqlx::SqliteConnection;
+
+/// The audit log, for the seals.
+pub(crate) struct Log<'c>(pub(crate) &'c mut SqliteConnection);
+
+impl Book for Log<'_> {
+    async fn head(&mut self) -> Result<HeadRow, StoreError> {
+        audit_head(&mut *self.0).await
+    }
+
+    async fn page(&mut self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        audit(&mut *self.0, after, limit).await
+    }
+}
 
 /// Sorts after every id.
 const PAST_EVERY_ID: &str = "~";
 
 pub(crate) async fn request(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     id: &str,
 ) -> Result<Option<Versioned<AccessRequest>>, StoreError> {
-    sqlx::query_as!(Row, "SELECT id, version, document FROM requests WHERE id = ?1", id)
-        .fetch_optional(readers)
-        .await
-        .map_err(failed("read a request"))?
-        .map(readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row =
+        sqlx::query_as!(Row, "SELECT id, version, document, seal FROM requests WHERE id = ?1", id)
+            .fetch_optional(&mut *on)
+            .await
+            .map_err(failed("read a request"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 /// SQLite plans a statement without looking at its parameters. So the condition that narrows most
 /// comes first and as it stands, for an index to serve it; the others only filter.
 macro_rules! requests_where {
-    ($condition:literal, $query:expr, $readers:expr) => {{
+    ($condition:literal, $query:expr, $limit:expr, $on:expr) => {{
         let requester = $query.requester.as_ref().map(PrincipalId::as_str);
         let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
-        let limit = i64::from($query.limit);
+        let limit = $limit;
         sqlx::query_as!(
             Row,
-            "SELECT id, version, document FROM requests WHERE "
+            "SELECT id, version, document, seal FROM requests WHERE "
                 + $condition
                 + " AND id < ?1
                     AND (?2 IS NULL OR requester = ?2)
@@ -56,69 +72,96 @@ macro_rules! requests_where {
             $query.open,
             limit
         )
-        .fetch_all($readers)
+        .fetch_all(&mut *$on)
         .await
     }};
 }
 
 pub(crate) async fn requests(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     query: &RequestQuery,
 ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-    let rows = if query.pending {
-        requests_where!("state = 'pending'", query, readers)
-    } else if query.requester.is_some() {
-        requests_where!("requester = ?2", query, readers)
-    } else if query.open {
-        requests_where!("is_over = 0", query, readers)
-    } else {
-        requests_where!("true", query, readers)
-    };
-    Ok(readable_ones(rows.map_err(failed("list requests"))?))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(query.limit);
+    loop {
+        let window = page.window();
+        let rows = if query.pending {
+            requests_where!("state = 'pending'", query, window, on)
+        } else if query.requester.is_some() {
+            requests_where!("requester = ?2", query, window, on)
+        } else if query.open {
+            requests_where!("is_over = 0", query, window, on)
+        } else {
+            requests_where!("true", query, window, on)
+        };
+        let rows = rows.map_err(failed("list requests"))?;
+        let wanted = |request: &_| request_wanted(query, request);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn due_requests(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     now: i64,
     limit: u32,
 ) -> Result<Vec<Versioned<AccessRequest>>, StoreError> {
-    let limit = i64::from(limit);
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, version, document FROM requests
-         WHERE due_at_ns <= ?1 ORDER BY due_at_ns, id LIMIT ?2",
-        now,
-        limit
-    )
-    .fetch_all(readers)
-    .await
-    .map_err(failed("list due requests"))?;
-    Ok(readable_ones(rows))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(limit);
+    loop {
+        let window = page.window();
+        let rows = sqlx::query_as!(
+            Row,
+            "SELECT id, version, document, seal FROM requests
+             WHERE due_at_ns <= ?1 ORDER BY due_at_ns, id LIMIT ?2",
+            now,
+            window
+        )
+        .fetch_all(&mut *on)
+        .await
+        .map_err(failed("list due requests"))?;
+        let wanted = |request: &_| due_request(now, request);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn grant(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     id: &str,
 ) -> Result<Option<Versioned<Grant>>, StoreError> {
-    sqlx::query_as!(Row, "SELECT id, version, document FROM grants WHERE id = ?1", id)
-        .fetch_optional(readers)
-        .await
-        .map_err(failed("read a grant"))?
-        .map(readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row =
+        sqlx::query_as!(Row, "SELECT id, version, document, seal FROM grants WHERE id = ?1", id)
+            .fetch_optional(&mut *on)
+            .await
+            .map_err(failed("read a grant"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 /// As [`requests_where`].
 macro_rules! grants_where {
-    ($condition:literal, $query:expr, $readers:expr) => {{
+    ($condition:literal, $query:expr, $limit:expr, $on:expr) => {{
         let principal = $query.principal.as_ref().map(PrincipalId::as_str);
         let request = $query.request.map(|id| id.to_string());
         let integrations = encode(&$query.integrations)?;
         let before = $query.before.map_or_else(|| PAST_EVERY_ID.to_owned(), |id| id.to_string());
-        let limit = i64::from($query.limit);
+        let limit = $limit;
         sqlx::query_as!(
             Row,
-            "SELECT id, version, document FROM grants WHERE "
+            "SELECT id, version, document, seal FROM grants WHERE "
                 + $condition
                 + " AND id < ?1
                     AND (?2 IS NULL OR principal = ?2)
@@ -133,69 +176,97 @@ macro_rules! grants_where {
             $query.live,
             limit
         )
-        .fetch_all($readers)
+        .fetch_all(&mut *$on)
         .await
     }};
 }
 
 pub(crate) async fn grants(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     query: &GrantQuery,
 ) -> Result<Vec<Versioned<Grant>>, StoreError> {
-    let rows = if query.request.is_some() {
-        grants_where!("request_id = ?3", query, readers)
-    } else if query.principal.is_some() {
-        grants_where!("principal = ?2", query, readers)
-    } else if query.live && query.integrations.len() == 1 {
-        // An agent that connects asks for this, and after a restart all do at once.
-        grants_where!("is_over = 0 AND integration = json_extract(?4, '$[0]')", query, readers)
-    } else if query.live {
-        grants_where!("is_over = 0", query, readers)
-    } else {
-        grants_where!("true", query, readers)
-    };
-    Ok(readable_ones(rows.map_err(failed("list grants"))?))
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(query.limit);
+    loop {
+        let window = page.window();
+        let rows = if query.request.is_some() {
+            grants_where!("request_id = ?3", query, window, on)
+        } else if query.principal.is_some() {
+            grants_where!("principal = ?2", query, window, on)
+        } else if query.live && query.integrations.len() == 1 {
+            // An agent that connects asks for this, and after a restart all do at once.
+            grants_where!(
+                "is_over = 0 AND integration = json_extract(?4, '$[0]')",
+                query,
+                window,
+                on
+            )
+        } else if query.live {
+            grants_where!("is_over = 0", query, window, on)
+        } else {
+            grants_where!("true", query, window, on)
+        };
+        let rows = rows.map_err(failed("list grants"))?;
+        let wanted = |grant: &_| grant_wanted(query, grant);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 /// Two halves, each along an index of its own, so that planned grants that wait for an absent
 /// agent are not walked past again and again.
 pub(crate) async fn due_grants(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     now: i64,
     ready: &[IntegrationName],
     limit: u32,
 ) -> Result<Vec<Versioned<Grant>>, StoreError> {
-    let ready = encode(&ready)?;
-    let limit = i64::from(limit);
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT id AS "id!", version AS "version!", document AS "document!" FROM (
-             SELECT * FROM (
-                 SELECT id, version, document, due_at_ns FROM grants
-                 WHERE due_at_ns <= ?1 AND state <> 'planned'
-                 ORDER BY due_at_ns, id LIMIT ?3
+    let names = encode(&ready)?;
+    let can = |name: &str| ready.iter().any(|ready| ready.as_str() == name);
+    let upto = seals.heed(&mut Log(on)).await?;
+    let mut page = Page::of(limit);
+    loop {
+        let window = page.window();
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT id AS "id!", version AS "version!", document AS "document!", seal FROM (
+                 SELECT * FROM (
+                     SELECT id, version, document, seal, due_at_ns FROM grants
+                     WHERE due_at_ns <= ?1 AND state <> 'planned'
+                     ORDER BY due_at_ns, id LIMIT ?3
+                 )
+                 UNION ALL
+                 SELECT * FROM (
+                     SELECT id, version, document, seal, due_at_ns FROM grants
+                     WHERE due_at_ns <= ?1 AND state = 'planned'
+                       AND integration IN (SELECT value FROM json_each(?2))
+                     ORDER BY due_at_ns, id LIMIT ?3
+                 )
              )
-             UNION ALL
-             SELECT * FROM (
-                 SELECT id, version, document, due_at_ns FROM grants
-                 WHERE due_at_ns <= ?1 AND state = 'planned'
-                   AND integration IN (SELECT value FROM json_each(?2))
-                 ORDER BY due_at_ns, id LIMIT ?3
-             )
-         )
-         ORDER BY due_at_ns, id LIMIT ?3"#,
-        now,
-        ready,
-        limit
-    )
-    .fetch_all(readers)
-    .await
-    .map_err(failed("list due grants"))?;
-    Ok(readable_ones(rows))
+             ORDER BY due_at_ns, id LIMIT ?3"#,
+            now,
+            names,
+            window
+        )
+        .fetch_all(&mut *on)
+        .await
+        .map_err(failed("list due grants"))?;
+        let wanted = |grant: &_| due_grant(now, can, grant);
+        let read = rows.len();
+        let good = seals.believed(rows, upto, wanted, &mut Log(on)).await?;
+        if let Some(found) = page.fill(read, good) {
+            return Ok(found);
+        }
+    }
 }
 
 pub(crate) async fn next_due(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
     now: i64,
 ) -> Result<Option<Timestamp>, StoreError> {
     let next = sqlx::query_scalar!(
@@ -208,14 +279,14 @@ pub(crate) async fn next_due(
          )"#,
         now
     )
-    .fetch_one(readers)
+    .fetch_one(on)
     .await
     .map_err(failed("find what is due next"))?;
     Ok(next.map(moment))
 }
 
 pub(crate) async fn idempotency(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
     principal: &PrincipalId,
     key: &str,
 ) -> Result<Option<IdempotencyKey>, StoreError> {
@@ -225,7 +296,7 @@ pub(crate) async fn idempotency(
         name,
         key
     )
-    .fetch_optional(readers)
+    .fetch_optional(on)
     .await
     .map_err(failed("look up an idempotency key"))?;
     Ok(found.map(|row| IdempotencyKey {
@@ -238,52 +309,64 @@ pub(crate) async fn idempotency(
 }
 
 pub(crate) async fn enrolment_token(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     secret_hash: &str,
 ) -> Result<Option<EnrolmentToken>, StoreError> {
-    const DOING: &str = "look up an enrolment token";
-    let found = sqlx::query!(
-        "SELECT id, agent, integrations, expires_at_ns, spent_at_ns
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row = sqlx::query_as!(
+        TokenRow,
+        "SELECT id, secret_hash, agent, integrations, expires_at_ns, spent_at_ns, seal
          FROM enrolment_tokens WHERE secret_hash = ?1",
         secret_hash
     )
-    .fetch_optional(readers)
+    .fetch_optional(&mut *on)
     .await
-    .map_err(failed(DOING))?;
-    let Some(row) = found else { return Ok(None) };
-    Ok(Some(EnrolmentToken {
-        id: row.id.parse().map_err(failed(DOING))?,
-        secret_hash: secret_hash.to_owned(),
-        agent: row.agent.parse().map_err(failed(DOING))?,
-        integrations: token_integrations(&row.id, row.integrations.as_deref())?,
-        expires_at: moment(row.expires_at_ns),
-        spent_at: row.spent_at_ns.map(moment),
-    }))
+    .map_err(failed("look up an enrolment token"))?;
+    match row {
+        Some(row) => Ok(Some(row.believed(upto, seals, &mut Log(on)).await?)),
+        None => Ok(None),
+    }
 }
 
 pub(crate) async fn agent(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
+    seals: &Seals,
     id: &str,
 ) -> Result<Option<AgentRecord>, StoreError> {
-    sqlx::query_as!(AgentRow, "SELECT id, document FROM agents WHERE id = ?1", id)
-        .fetch_optional(readers)
-        .await
-        .map_err(failed("read an agent"))?
-        .as_ref()
-        .map(AgentRow::readable)
-        .transpose()
+    let upto = seals.heed(&mut Log(on)).await?;
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal FROM agents WHERE id = ?1"#,
+        id
+    )
+    .fetch_optional(&mut *on)
+    .await
+    .map_err(failed("read an agent"))?;
+    match row {
+        Some(row) => Ok(Some(seals.believe(row, upto, &mut Log(on)).await?.value)),
+        None => Ok(None),
+    }
 }
 
-pub(crate) async fn agents(readers: &SqlitePool) -> Result<Vec<AgentRecord>, StoreError> {
-    let rows = sqlx::query_as!(AgentRow, "SELECT id, document FROM agents ORDER BY name, id")
-        .fetch_all(readers)
-        .await
-        .map_err(failed("list agents"))?;
-    Ok(AgentRow::readable_ones(&rows))
+pub(crate) async fn agents(
+    on: &mut SqliteConnection,
+    seals: &Seals,
+) -> Result<Vec<AgentRecord>, StoreError> {
+    let upto = seals.heed(&mut Log(on)).await?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, 0 AS "version!: i64", document, seal FROM agents ORDER BY name, id"#
+    )
+    .fetch_all(&mut *on)
+    .await
+    .map_err(failed("list agents"))?;
+    let agents = seals.believed(rows, upto, |_: &AgentRecord| true, &mut Log(on)).await?;
+    Ok(agents.into_iter().map(|agent| agent.value).collect())
 }
 
 pub(crate) async fn audit(
-    readers: &SqlitePool,
+    on: &mut SqliteConnection,
     after: u64,
     limit: u32,
 ) -> Result<Vec<AuditRecord>, StoreError> {
@@ -295,7 +378,7 @@ pub(crate) async fn audit(
         after,
         limit
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *on)
     .await
     .map_err(failed(DOING))?;
     rows.into_iter()
@@ -306,15 +389,14 @@ pub(crate) async fn audit(
         .collect()
 }
 
-pub(crate) async fn audit_head(readers: &SqlitePool) -> Result<AuditHead, StoreError> {
-    let row = sqlx::query!("SELECT records, hash FROM audit_head")
-        .fetch_one(readers)
+pub(crate) async fn audit_head(on: &mut SqliteConnection) -> Result<HeadRow, StoreError> {
+    sqlx::query_as!(HeadRow, "SELECT records, hash, seal FROM audit_head")
+        .fetch_one(on)
         .await
-        .map_err(failed("read the end of the audit chain"))?;
-    head(row.records, row.hash)
+        .map_err(failed("read the end of the audit chain"))
 }
 
-pub(crate) async fn ping(readers: &SqlitePool) -> Result<(), StoreError> {
-    sqlx::query_scalar!("SELECT 1 AS one").fetch_one(readers).await.map_err(failed("answer"))?;
+pub(crate) async fn ping(on: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT 1 AS one").fetch_one(on).await.map_err(failed("answer"))?;
     Ok(())
 }

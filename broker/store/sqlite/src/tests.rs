@@ -1,12 +1,17 @@
 //! The suite, and what only SQLite can get wrong.
 
+mod sealing;
+
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store as _, StoreError,
+    conformance::{ByHand, Checked},
     store::{Change, GrantQuery, RequestQuery},
     verify_audit,
 };
+use ebbgate_broker_store_common::{SealKeyFile, Sealed, Table};
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent, BrokenChain},
@@ -18,11 +23,35 @@ use super::SqliteStore;
 
 async fn fresh() -> (SqliteStore, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&directory.path().join("broker.db")).await.unwrap();
+    let store = open(&directory).await.unwrap();
     (store, directory)
 }
 
+async fn open(directory: &TempDir) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(&path(directory), &key(directory)).await
+}
+
+fn key(directory: &TempDir) -> SealKeyFile {
+    SealKeyFile::in_dir(&directory.path().join("keys"))
+}
+
 ebbgate_broker_ports::store_conformance!(fresh);
+
+struct Hand(TempDir);
+
+#[async_trait]
+impl ByHand for Hand {
+    async fn by_hand(&self, sql: &str) -> Checked {
+        Ok(by_hand(&self.0, sql).await?)
+    }
+}
+
+async fn in_reach() -> (SqliteStore, Hand) {
+    let (store, directory) = fresh().await;
+    (store, Hand(directory))
+}
+
+ebbgate_broker_ports::sealed_store_conformance!(in_reach);
 
 fn path(directory: &TempDir) -> PathBuf {
     directory.path().join("broker.db")
@@ -34,6 +63,11 @@ async fn by_hand(directory: &TempDir, sql: &str) -> Result<(), sqlx::Error> {
     let mut connection = SqliteConnection::connect(&url).await?;
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     connection.close().await
+}
+
+/// The seal of somebody who has the key.
+fn seal(file: &SealKeyFile, table: Table, id: &str, version: i64, content: &str) -> String {
+    file.read().unwrap().unwrap().seal(Sealed { table, id, version, content }, 0)
 }
 
 fn three_events() -> Change {
@@ -84,14 +118,22 @@ async fn audit_records_refuse_to_be_changed_by_accident() {
 async fn an_unreadable_record_is_left_out_of_lists_and_named_alone() {
     let (store, directory) = fresh().await;
     let id = "req_0198f3a0000070008000000000000001".parse().unwrap();
-    let document = "'{\"id\": 7}'";
+    let broken = "{\"id\": 7}";
+    let seal = |table, id: &str, version| seal(&key(&directory), table, id, version, broken);
+    let (request, grant, agent) = (
+        seal(Table::Requests, &format!("{id}"), 1),
+        seal(Table::Grants, "grt_1", 1),
+        seal(Table::Agents, "agt_1", 0),
+    );
+    let document = format!("'{broken}'");
     let broken_ones = format!(
-        "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document)
-         VALUES ('{id}', 1, 'ana@example.com', 'pending', 0, 1, {document});
+        "INSERT INTO requests (id, version, requester, state, is_over, due_at_ns, document, seal)
+         VALUES ('{id}', 1, 'ana@example.com', 'pending', 0, 1, {document}, '{request}');
          INSERT INTO grants (id, version, request_id, principal, integration, state, is_over,
-                             due_at_ns, document)
-         VALUES ('grt_1', 1, '{id}', 'ana@example.com', 'prod-db', 'active', 0, 1, {document});
-         INSERT INTO agents (id, name, retired, document) VALUES ('agt_1', 'a', 0, {document});",
+                             due_at_ns, document, seal)
+         VALUES ('grt_1', 1, '{id}', 'ana@example.com', 'prod-db', 'active', 0, 1, {document}, '{grant}');
+         INSERT INTO agents (id, name, retired, document, seal)
+         VALUES ('agt_1', 'a', 0, {document}, '{agent}');",
     );
     by_hand(&directory, &broken_ones).await.unwrap();
 
@@ -111,17 +153,25 @@ async fn an_unreadable_record_is_left_out_of_lists_and_named_alone() {
 async fn an_unreadable_notice_is_set_aside() {
     let (store, directory) = fresh().await;
     let good = r#"{"event":"e","request":"req_0198f3a0000070008000000000000001","grant":null,"to":[],"text":"t"}"#;
+    let ids = [1, 2].map(|n| format!("ntc_019800000000700080000000000000{n:02}"));
+    let seal = |n: usize, document: &str| {
+        let content = format!("{n} {document}");
+        seal(&key(&directory), Table::Outbox, &ids[n - 1], 0, &content)
+    };
     let notices = format!(
-        "INSERT INTO outbox (id, request_id, at_ns, due_at_ns, document) VALUES
-         ('ntc_0198f3a0000070008000000000000001', 'r', 1, 1, '{{'),
-         ('ntc_0198f3a0000070008000000000000002', 'r', 2, 2, '{good}');"
+        "INSERT INTO outbox (id, request_id, at_ns, due_at_ns, document, seal) VALUES
+         ('{}', 'r', 1, 1, '{{', '{}'), ('{}', 'r', 2, 2, '{good}', '{}');",
+        ids[0],
+        seal(1, "{"),
+        ids[1],
+        seal(2, good)
     );
     by_hand(&directory, &notices).await.unwrap();
     let (now, until) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
     assert_eq!(store.take_notices(now, until, 9).await.unwrap(), []);
     let next = store.take_notices(now, until, 9).await.unwrap();
     assert_eq!(next.len(), 1);
-    assert_eq!(next[0].id.to_string(), "ntc_0198f3a0000070008000000000000002");
+    assert_eq!(next[0].id.to_string(), ids[1]);
 }
 
 #[tokio::test]
@@ -131,6 +181,7 @@ async fn only_its_owner_may_read_its_files() {
     let modes: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
         .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name() != "keys")
         .map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777))
         .collect();
     assert!(modes.len() >= 2, "the file and its WAL: {modes:?}");
@@ -138,7 +189,7 @@ async fn only_its_owner_may_read_its_files() {
     store.close().await;
 
     fs::set_permissions(path(&directory), fs::Permissions::from_mode(0o644)).unwrap();
-    SqliteStore::open(&path(&directory)).await.unwrap();
+    open(&directory).await.unwrap();
     let mode = fs::metadata(path(&directory)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
 }
@@ -156,7 +207,7 @@ async fn commits_are_durable_and_found_again() {
     drop(connection);
     store.close().await;
 
-    let again = SqliteStore::open(&path(&directory)).await.unwrap();
+    let again = open(&directory).await.unwrap();
     assert_eq!(verify_audit(&again).await.unwrap().unwrap().records(), 3);
 }
 
@@ -164,12 +215,13 @@ async fn commits_are_durable_and_found_again() {
 async fn a_reader_beside_the_broker_reads_and_cannot_write() {
     let (store, directory) = fresh().await;
     store.commit(three_events()).await.unwrap();
-    let reader = SqliteStore::open_existing_read_only(&path(&directory)).await.unwrap();
+    let reader =
+        SqliteStore::open_existing_read_only(&path(&directory), &key(&directory)).await.unwrap();
     assert_eq!(verify_audit(&reader).await.unwrap().unwrap().records(), 3);
     assert!(reader.commit(three_events()).await.is_err());
 
     let missing = directory.path().join("missing.db");
-    assert!(SqliteStore::open_existing_read_only(&missing).await.is_err());
+    assert!(SqliteStore::open_existing_read_only(&missing, &key(&directory)).await.is_err());
     assert!(!missing.exists());
 }
 
@@ -177,9 +229,11 @@ async fn a_reader_beside_the_broker_reads_and_cannot_write() {
 async fn a_file_that_is_no_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(path(&directory), "x".repeat(4_096)).unwrap();
-    assert!(SqliteStore::open(&path(&directory)).await.is_err());
+    assert!(open(&directory).await.is_err());
     let nowhere = directory.path().join("no/such/directory.db");
-    let StoreError::Failed { source, .. } = SqliteStore::open(&nowhere).await.unwrap_err() else {
+    let StoreError::Failed { source, .. } =
+        SqliteStore::open(&nowhere, &key(&directory)).await.unwrap_err()
+    else {
         panic!("another error")
     };
     let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);

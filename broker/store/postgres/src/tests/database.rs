@@ -5,12 +5,15 @@ use std::{
     thread,
 };
 
+use ebbgate_broker_store_common::SealKeyFile;
 use ebbgate_testkit_postgres::shared_url;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tempfile::TempDir;
 
 /// A database for one test, dropped with it.
 pub(super) struct TestDatabase {
     pub(super) name: String,
+    directory: TempDir,
 }
 
 impl TestDatabase {
@@ -19,7 +22,12 @@ impl TestDatabase {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ebbgate_test_{}_{number}", std::process::id());
         as_superuser(&format!("CREATE DATABASE {name}")).await.unwrap();
-        Self { name }
+        Self { name, directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where its seals' key lies.
+    pub(super) fn key(&self) -> SealKeyFile {
+        SealKeyFile::in_dir(self.directory.path())
     }
 
     pub(super) fn url(&self) -> String {
