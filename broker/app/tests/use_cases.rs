@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "use_cases/approval.rs"]
+mod approval;
 #[path = "use_cases/emergencies.rs"]
 mod emergencies;
 #[path = "use_cases/extension.rs"]
