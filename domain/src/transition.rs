@@ -22,7 +22,7 @@ pub struct Transition<S> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Store this new grant.
-    Plan(Grant),
+    Plan(Box<Grant>),
     /// Let the live grants of this request last so much longer.
     Extend(AccessDuration),
     /// Send this order to where the integration's connector runs.

@@ -85,7 +85,7 @@ impl Draft {
         self.change.events.extend(events);
         for effect in effects {
             match effect {
-                Effect::Plan(grant) => self.change.grants.push(Write::Insert(grant)),
+                Effect::Plan(grant) => self.change.grants.push(Write::Insert(*grant)),
                 // Its grants have to be read first: see `add_request`.
                 Effect::Extend(_) => {}
                 Effect::Send(order) => self.orders.push((order, place.cloned())),

@@ -180,3 +180,67 @@ fn resources_are_listed_by_the_ways_to_ask() {
     );
     assert!(broker.calls("GET /resources")[0].path.contains("type=postgres&search=sh+op"));
 }
+
+#[test]
+fn a_request_is_claimed_and_its_sheet_tells_who_comes_next() {
+    let broker = Broker::start();
+    let home = Home::at(&broker);
+    let more = json!({
+        "claims": [{"by": "bo@example.com", "at": "2026-03-04T14:01:00Z", "until": "2099-03-04T14:16:00Z", "looking": true}],
+        "told": [
+            {"who": "bo@example.com", "at": "2026-03-04T14:00:00Z", "group": "DBAs", "step": 0},
+            {"who": "zoe@example.com", "at": "2026-03-04T14:00:00Z", "group": "DBAs", "step": 1,
+             "in_place_of": "joe@example.com", "withdrawn_at": "2026-03-04T14:02:00Z"},
+        ],
+        "waiting_for": [{
+            "group": "DBAs", "need": "2", "satisfied": false, "approved_by": [],
+            "waiting_for": ["bo@example.com"],
+            "escalates_at": "2099-03-04T15:00:00Z", "escalates_to": ["group:leads"],
+        }],
+    });
+    let claimed = with(request(1, "pending", &[]), more);
+    let claim = format!("POST /requests/{}/claim", request_id(1));
+    broker.answer(&claim, 200, claimed.clone());
+    let output = home.ebb(&["claim", &request_id(1)]);
+    assert_exit(&output, 0);
+    assert!(stderr(&output).contains("escalation waits for you until"), "{}", stderr(&output));
+
+    broker.answer(&format!("GET /requests/{}", request_id(1)), 200, claimed);
+    let output = home.ebb(&["requests", "show", &request_id(1)]);
+    let shown = stdout(&output);
+    for part in [
+        "DBAs (2 of bo@example.com)",
+        "DBAs: group:leads at",
+        "bo@example.com until",
+        "DBAs, step 1, for joe@example.com",
+        "not needed since",
+    ] {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+}
+
+#[test]
+fn a_substitute_is_named_listed_and_ended() {
+    let broker = Broker::start();
+    let home = Home::at(&broker);
+    let id = format!("dlg_{:032x}", 7);
+    let made = json!({
+        "id": id, "from": "ana@example.com", "to": "bo@example.com", "since": "2026-03-04T14:00:00Z",
+        "until": in_an_hour(), "ended_at": null,
+    });
+    broker.answer("POST /delegations", 201, made.clone());
+    let until = "2099-12-27T09:00:00Z";
+    let output = home.ebb(&["delegate", "--to", "bo@example.com", "--until", until]);
+    assert_exit(&output, 0);
+    let sent = json!({"to": "bo@example.com", "until": until});
+    assert_eq!(broker.calls("POST /delegations")[0].body, sent);
+
+    broker.answer("GET /delegations", 200, page(std::slice::from_ref(&made)));
+    assert!(stdout(&home.ebb(&["delegate", "list"])).contains("bo@example.com"));
+    let end = format!("POST /delegations/{id}/end");
+    broker.answer(&end, 200, made);
+    assert_exit(&home.ebb(&["delegate", "end", "dlg_00000000"]), 0);
+    assert_eq!(broker.calls(&end).len(), 1);
+    assert_exit(&home.ebb(&["delegate", "--to", "bo@example.com"]), 2);
+    assert_exit(&home.ebb(&["delegate", "--to", "bo@example.com", "--until", "soon"]), 2);
+}

@@ -124,7 +124,7 @@ impl AccessRequest {
                     duration: self.duration,
                     warn: self.flow.duration.warn,
                 };
-                Effect::Plan(Grant::plan(plan, now))
+                Effect::Plan(Box::new(Grant::plan(plan, now)))
             })
             .collect();
         grants.into_iter().fold(self.used_in_emergency(people), Transition::with)

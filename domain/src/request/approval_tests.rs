@@ -284,7 +284,7 @@ fn a_claim_stops_the_clock_of_its_groups_until_it_ends() {
     let escalated = world.advance(&request).unwrap();
     assert_eq!(told(&escalated, "request.escalated"), all(&["carlos"]), "only Security's step");
     // Maria decides: what was left of her claim is not waited for.
-    let mut group_of_two = escalated.state.clone();
+    let mut group_of_two = escalated.state;
     group_of_two.quorums[0].groups[0].need = Voices::AtLeast(2);
     world.pass(2);
     let decided = world.yes(&group_of_two, "maria").state;

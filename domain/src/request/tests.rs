@@ -152,7 +152,7 @@ fn planned(transition: &Transition<AccessRequest>) -> Vec<Grant> {
         .effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Plan(grant) => Some(grant.clone()),
+            Effect::Plan(grant) => Some(Grant::clone(grant)),
             _ => None,
         })
         .collect()

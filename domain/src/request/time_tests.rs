@@ -149,7 +149,7 @@ fn advance(request: &AccessRequest, seconds: i64) -> Option<Transition<AccessReq
 
 pub(super) fn planned(transition: &Transition<AccessRequest>) -> Vec<Grant> {
     let plans = transition.effects.iter().filter_map(|effect| match effect {
-        Effect::Plan(grant) => Some(grant.clone()),
+        Effect::Plan(grant) => Some(Grant::clone(grant)),
         _ => None,
     });
     plans.collect()

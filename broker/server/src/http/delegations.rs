@@ -8,8 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    dto::time,
-    extract::{Body, Id, Params, Person},
+    dto::{Page, time},
+    extract::{Body, Id, Params, Person, cursor, page_size},
     problem::Problem,
     requests::{Nothing, one_of, parse},
 };
@@ -46,14 +46,8 @@ pub(crate) struct DelegationBody {
 pub(crate) struct DelegationFilter {
     /// `everyone` for auditors.
     of: Option<String>,
-}
-
-/// Delegations that are not over.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Delegations {
-    pub items: Vec<DelegationBody>,
-    /// There is one page.
-    pub next_cursor: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
 }
 
 impl DelegationBody {
@@ -90,16 +84,19 @@ pub(crate) async fn create(
 }
 
 /// The delegations from or to the caller, or everybody's, that are not over.
-#[utoipa::path(get, path = "/api/v1/delegations", params(DelegationFilter), responses((status = 200, body = Delegations), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/delegations", params(DelegationFilter), responses((status = 200, body = Page<DelegationBody>), (status = "4XX", body = Problem)))]
 pub(crate) async fn list(
     State(api): State<Api>,
     Person(caller): Person,
     Params(filter): Params<DelegationFilter>,
-) -> Result<Json<Delegations>, Problem> {
+) -> Result<Json<Page<DelegationBody>>, Problem> {
+    let limit = page_size(filter.limit)?;
+    let after: Option<DelegationId> = cursor(filter.cursor.as_deref())?;
     let everyone = one_of("of", filter.of.as_deref(), "everyone", "me")?;
     let found = api.broker.delegations(&caller, everyone).await?;
-    let items = found.iter().map(DelegationBody::new).collect();
-    Ok(Json(Delegations { items, next_cursor: None }))
+    let rest = found.iter().filter(|one| after.is_none_or(|after| one.id > after));
+    let items = rest.take(limit as usize).map(DelegationBody::new).collect();
+    Ok(Json(Page::new(items, limit, |body| body.id.clone())))
 }
 
 /// Ends a delegation before its time: who made it, the substitute, or an administrator.
