@@ -3,7 +3,7 @@
 use ebbgate_broker_ports::store::{GrantQuery, RequestQuery};
 use ebbgate_domain::{
     grant::{Grant, GrantState},
-    request::{AccessRequest, RequestState},
+    request::AccessRequest,
 };
 
 use crate::nanos;
@@ -11,7 +11,7 @@ use crate::nanos;
 /// Whether a request is one that the query means, leaving its page aside.
 pub fn request_wanted(query: &RequestQuery, request: &AccessRequest) -> bool {
     query.requester.as_ref().is_none_or(|who| request.requester == *who)
-        && (!query.pending || request.state == RequestState::Pending)
+        && (!query.pending || request.asks())
         && (!query.open || !request.is_over())
 }
 
