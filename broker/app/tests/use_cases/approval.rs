@@ -59,7 +59,7 @@ async fn each_step_is_told_once_whoever_looks_and_however_often() {
     let escalated = world.events().await.into_iter();
     let escalated = escalated.filter(|event| event.action == Action::RequestEscalated);
     assert_eq!(escalated.count(), 2);
-    verify_audit(world.store.as_ref()).await.unwrap();
+    verify_audit(world.store.as_ref()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
