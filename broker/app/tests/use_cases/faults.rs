@@ -95,15 +95,13 @@ async fn a_grant_on_an_integration_that_left_the_settings_is_stuck_and_not_lost(
 async fn an_agent_that_knows_more_than_a_restored_store_is_believed_about_an_end() {
     let world = World::new().await;
     let order = active(&world).await;
-    let before = world.grant(order.spec.grant).await;
+    let backup = world.back_up().await;
     let ana = world.caller("ana");
     world.broker.release(&ana, order.spec.grant, None).await.unwrap();
     let revoke = world.place.take_one();
-    // The store is put back to what it was before the release: the order's number is unknown to it.
-    let now = world.store.grant(order.spec.grant).await.unwrap().unwrap();
-    let old = ebbgate_broker_ports::store::Versioned { version: now.version, value: before };
-    let change = Change { grants: vec![Write::Update(old)], ..Change::default() };
-    world.store.commit(change).await.unwrap();
+    // Restored to what it was before the release: the order's number is unknown to it.
+    let world = world.restored(&backup).await;
+    assert_eq!(world.grant(order.spec.grant).await.state_name(), "active");
     world.answer(&revoke, torn_down(world.now())).await;
     assert!(world.grant(order.spec.grant).await.is_over(), "what is verified gone is gone");
     // And it does not come back by what was planned before.

@@ -5,6 +5,7 @@ mod place;
 
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -188,9 +189,7 @@ impl World {
 
     /// Lets every change of a grant fail, as a failing disk would, or work again.
     pub(crate) async fn spoil(&self, grant: GrantId, spoilt: bool) {
-        let file = self.dir.path().join("test.db");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-        let mut connection = options.connect().await.unwrap();
+        let mut connection = self.by_hand().await;
         let statement = if spoilt {
             format!(
                 "CREATE TRIGGER spoilt BEFORE UPDATE ON grants WHEN old.id = '{grant}'
@@ -200,6 +199,29 @@ impl World {
             "DROP TRIGGER spoilt".to_owned()
         };
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+
+    async fn by_hand(&self) -> sqlx::SqliteConnection {
+        let file = self.dir.path().join("test.db");
+        sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+    }
+
+    /// A back-up of the store as it is now.
+    pub(crate) async fn back_up(&self) -> PathBuf {
+        let copy = self.dir.path().join("backup.db");
+        let mut connection = self.by_hand().await;
+        let statement = format!("VACUUM INTO '{}'", copy.display());
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        copy
+    }
+
+    /// The broker over a back-up that its operator vouches for; without that it does not start.
+    pub(crate) async fn restored(self, backup: &Path) -> Self {
+        let key = SealKeyFile::in_dir(self.dir.path());
+        assert!(SqliteStore::open(backup, &key).await.is_err(), "a log that was cut off");
+        SqliteStore::seal(backup, &key, true).await.unwrap();
+        let store = SqliteStore::open(backup, &key).await.unwrap();
+        Self::over(Arc::new(store), self.clock, self.settings, self.dir)
     }
 
     /// The only grant there is.
