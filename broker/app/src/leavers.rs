@@ -1,12 +1,7 @@
 //! People who leave: what is under way for them ends as soon as the settings say so (I10).
 
 use ebbgate_broker_ports::store::RequestQuery;
-use ebbgate_domain::{
-    Timestamp,
-    audit::Actor,
-    grant::Grant,
-    request::Loss,
-};
+use ebbgate_domain::{Timestamp, audit::Actor, grant::Grant, request::Loss};
 use jiff::SignedDuration;
 use tokio::sync::Mutex;
 
