@@ -1,6 +1,8 @@
 //! How long one request takes to be looked at, and how that grows with flows, resources and people.
 //! `cargo bench -p ebbgate-domain --bench evaluate`; a debug build tells so.
 
+#![allow(clippy::print_stdout, reason = "the table is what this program is for")]
+
 use std::{
     hint::black_box,
     time::{Duration, Instant},

@@ -5,6 +5,9 @@
 //! `EBBGATE_SEED=17 cargo test -p ebbgate-domain --test approval` repeats one case and tells it;
 //! `EBBGATE_CASES=100000` tries more.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![allow(clippy::print_stdout, reason = "a repeated case tells its story")]
+
 mod model;
 mod random;
 mod scenario;
@@ -265,7 +268,7 @@ fn notified(effects: &[Effect]) -> Vec<(String, BTreeSet<usize>)> {
             _ => None,
         })
         .map(|notice| {
-            let to = notice.to.iter().map(|who| scenario::number(who)).collect();
+            let to = notice.to.iter().map(scenario::number).collect();
             (notice.event.clone(), to)
         })
         .filter(|(_, to)| *to != BTreeSet::from([0]))

@@ -118,7 +118,7 @@ async fn steps_come_in_their_time_whether_the_broker_runs_or_not() -> Result<()>
     // The first step comes while nobody is there to see it.
     world.broker.kill()?;
     eventually("the second step's time", async || {
-        ensure!(Timestamp::now() > second, "not yet");
+        ensure!(ebbgate_tests::clock::now() > second, "not yet");
         Ok(())
     })
     .await?;
@@ -181,7 +181,7 @@ async fn a_substitute_decides_in_the_place_of_one_who_is_away() -> Result<()> {
     let id = text(&ask(&world, flow).await?, "id")?.to_owned();
     let (ana, adam) = (world.ebb(Ana).await?, world.ebb(Person::Adam).await?);
     assert_eq!(adam.json(&["inbox"]).await?, json!([]));
-    let until = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
+    let until = (ebbgate_tests::clock::now() + SignedDuration::from_hours(24)).to_string();
     ana.run(&["delegate", "--to", "adam@example.com", "--until", &until]).await?.success()?;
     let back = json!({"to": "ana@example.com", "until": until});
     let refused = world.api(Person::Adam)?.post("delegations", back).await?;

@@ -90,7 +90,7 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
     let verifier = json!({"scram_verifier": ebbgate_tests::secrets::scram_verifier("unused")});
     let (mine, by_role) = (Only { may: Ana, not: Eve }, Only { may: Adam, not: Ana });
     let (approver, auditor) = (Only { may: Ben, not: Eve }, Only { may: Audrey, not: Ana });
-    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string();
+    let until = (ebbgate_tests::clock::now() + jiff::SignedDuration::from_hours(24)).to_string();
     let substitute = || json!({"to": "bea@example.com", "until": until});
     let delegation = world.api(Ana)?.post("delegations", substitute()).await?.status(201)?;
     let delegation = text(&delegation, "id")?;

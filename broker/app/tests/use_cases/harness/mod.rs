@@ -286,7 +286,6 @@ fn snapshot() -> Snapshot {
         auditors: vec!["group:audit".parse().unwrap()],
         agents: [(orders(), vec![agent("db-eu"), agent("db-us")])].into(),
         addresses: [(orders(), address)].into(),
-        ..Snapshot::default()
     }
 }
 
