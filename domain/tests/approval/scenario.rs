@@ -277,7 +277,7 @@ fn schedule(begin: Timestamp, r: &mut Random) -> Schedule {
 fn delegate(r: &mut Random) -> Change {
     let from = r.between(0, PEOPLE - 1);
     let to = (from + r.between(1, PEOPLE - 1)) % PEOPLE;
-    let starts = i64::try_from(r.one(&[0, 0, 4])).unwrap();
+    let starts = r.one(&[0_i64, 0, 4]);
     let lasts = i64::try_from(r.between(2, 40)).unwrap();
     Change::Delegate { from, to, starts, lasts }
 }
