@@ -38,23 +38,33 @@ impl Teardown {
         // Poolers that look the verifier up ask no more, too.
         let close = format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", sql::identifier(&self.role));
         let mut close = pin!(session.execute(close));
+        let held_up = HELD_UP.min(self.server.limits().lock / 2);
         let closed = loop {
             tokio::select! {
                 closed = &mut close => break closed,
-                () = sleep(HELD_UP) => {}
-            }
-            if let Err(error) = self.end_those_in_the_way().await {
-                tracing::warn!(role = %self.role, error = error.chain(), "could not end sessions yet");
+                () = sleep(held_up) => self.end_those_in_the_way().await,
             }
         };
         match closed {
             Ok(()) => Ok(true),
             Err(failure) if failure.is_missing_object() => Ok(false),
-            Err(failure) => Err(failure.while_doing(doing)),
+            Err(failure) => {
+                // On a slow machine the wait may be over before it was seen to be long.
+                if failure.is_lock_timeout() {
+                    self.end_those_in_the_way().await;
+                }
+                Err(failure.while_doing(doing))
+            }
         }
     }
 
-    async fn end_those_in_the_way(&mut self) -> Result<(), ConnectorError> {
+    async fn end_those_in_the_way(&mut self) {
+        if let Err(error) = self.try_to_end_those_in_the_way().await {
+            tracing::warn!(role = %self.role, error = error.chain(), "could not end sessions yet");
+        }
+    }
+
+    async fn try_to_end_those_in_the_way(&mut self) -> Result<(), ConnectorError> {
         let role = self.role.clone();
         let doing = || format!("end the sessions of {role}");
         // Not one of those that step 1 waits in.
