@@ -186,6 +186,9 @@ pub enum Action {
     /// An agent found something that bore our mark and removed it (I7).
     #[serde(rename = "agent.orphan_removed")]
     AgentOrphanRemoved,
+    /// An administrator had a channel try again what it had set aside.
+    #[serde(rename = "channel.replayed")]
+    ChannelReplayed,
     /// Somebody was refused at the door.
     #[serde(rename = "access.refused")]
     AccessRefused,

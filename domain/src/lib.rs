@@ -15,6 +15,7 @@ pub mod duration;
 pub mod explain;
 pub mod flow;
 pub mod grant;
+pub mod guardrail;
 pub mod ids;
 pub mod inventory;
 pub mod mysql_verifier;

@@ -1,6 +1,8 @@
 //! How every program reads its settings. YAML with places: every value knows its line and column, and reading goes on after a mistake, so
 //! that all of them are told at once instead of one per run.
 
+mod secret;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -12,6 +14,8 @@ use serde::{
     de::{Deserializer, MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::Spanned;
+
+pub use secret::SecretReference;
 
 /// How grave a mistake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -15,6 +15,8 @@ pub const PG_BIN: &str = "EBBGATE_PG_BIN";
 pub const AWS_CLI: &str = "EBBGATE_AWS_CLI";
 /// The Python that has LocalStack installed.
 pub const LOCALSTACK_PYTHON: &str = "EBBGATE_LOCALSTACK_PYTHON";
+/// Names the Python that has aiosmtpd.
+pub const SMTP_PYTHON: &str = "EBBGATE_SMTP_PYTHON";
 
 /// The library that moves one program's clock.
 pub const FAKETIME: &str = "EBBGATE_FAKETIME";
@@ -58,6 +60,17 @@ pub fn aws_cli() -> Result<PathBuf> {
 pub fn localstack_python() -> Result<PathBuf> {
     let Some(set) = env::var_os(LOCALSTACK_PYTHON) else {
         bail!("find LocalStack: `cargo xtask test` installs it, or set {LOCALSTACK_PYTHON}")
+    };
+    Ok(PathBuf::from(set))
+}
+
+/// The Python that has aiosmtpd.
+///
+/// # Errors
+/// When nothing says which.
+pub fn smtp_python() -> Result<PathBuf> {
+    let Some(set) = env::var_os(SMTP_PYTHON) else {
+        bail!("find aiosmtpd: `cargo xtask test` installs it, or set {SMTP_PYTHON}")
     };
     Ok(PathBuf::from(set))
 }

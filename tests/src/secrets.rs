@@ -20,9 +20,17 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 /// # Errors
 /// When the system has none.
 pub fn random_hex() -> Result<String> {
+    Ok(hex::encode(random_bytes()?))
+}
+
+/// 32 random bytes.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn random_bytes() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).context("ask the system for randomness")?;
-    Ok(hex::encode(bytes))
+    Ok(bytes)
 }
 
 /// `sha256:<hex>` of a text, as `users.yaml` lists a token.

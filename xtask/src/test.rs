@@ -19,6 +19,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     let aws_cli = tools::aws_cli()?;
     let faketime = tools::faketime()?;
     let pgbouncer = tools::pgbouncer()?;
+    let smtp_python = tools::smtp_server()?;
     let (mariadb, mariadb_plugins) = tools::mariadb()?;
     // Half a gigabyte and two minutes: not for those who want something else.
     let wants_localstack = filter.is_empty() || filter.iter().any(|f| f.contains("localstack"));
@@ -34,6 +35,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
         testbed.arg("--").arg(cargo().get_program()).args(arguments).args(filter);
         testbed.env("EBBGATE_PG_BIN", &postgres).env("EBBGATE_AWS_CLI", &aws_cli);
         testbed.env("EBBGATE_FAKETIME", &faketime).env("EBBGATE_PGBOUNCER", &pgbouncer);
+        testbed.env("EBBGATE_SMTP_PYTHON", &smtp_python);
         testbed.env("EBBGATE_MARIADB_BIN", &mariadb);
         testbed.env("EBBGATE_MARIADB_PLUGINS", &mariadb_plugins);
         if let Some(reason) = &no_namespaces {

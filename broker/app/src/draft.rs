@@ -14,6 +14,7 @@ use ebbgate_domain::{
     grant::Grant,
     ids::NoticeId,
     names::AgentName,
+    notice::Notice,
     order::{Order, OrderAction},
     request::AccessRequest,
 };
@@ -89,13 +90,24 @@ impl Draft {
                 // Its grants have to be read first: see `add_request`.
                 Effect::Extend(_) => {}
                 Effect::Send(order) => self.orders.push((order, place.cloned())),
-                Effect::Notify(notice) => self.change.notices.push(OutboxItem {
-                    id: NoticeId::new(now, broker.ports.ids.entropy()),
-                    notice,
-                    at: now,
-                    failures: 0,
-                }),
+                Effect::Notify(notice) => self.notify(broker, &notice, now),
             }
+        }
+    }
+}
+
+impl Draft {
+    /// Puts a notice into the outbox of each channel that carries it. Each copy has an id of its
+    /// own, because each is delivered, or not, by itself.
+    fn notify(&mut self, broker: &Broker, notice: &Notice, now: Timestamp) {
+        for route in broker.snapshot().routes.iter().filter(|route| route.carries(notice)) {
+            self.change.notices.push(OutboxItem {
+                id: NoticeId::new(now, broker.ports.ids.entropy()),
+                channel: route.channel.clone(),
+                notice: notice.clone(),
+                at: now,
+                failures: 0,
+            });
         }
     }
 }
@@ -120,7 +132,7 @@ impl Broker {
             self.scheduler.notify_one();
         }
         if notices {
-            self.outbox.notify_one();
+            self.outbox.send_replace(());
         }
         for (order, place) in draft.orders {
             crash::point(order_point(&order, "after_intent"));

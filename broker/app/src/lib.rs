@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use ebbgate_broker_ports::{Catalogue, Clock, Ids, Meter, Placement, Snapshot, Store};
 use ebbgate_domain::{Timestamp, names::PrincipalId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use agents::{NewToken, TokenWish, spent_token_hash};
 pub use audit::AuditState;
@@ -64,7 +64,7 @@ pub struct Ports {
 pub struct Broker {
     ports: Arc<Ports>,
     scheduler: Arc<Notify>,
-    outbox: Arc<Notify>,
+    outbox: watch::Sender<()>,
     drift: Arc<drift::LastLooks>,
     unsettled: Arc<leavers::Unsettled>,
 }
@@ -95,7 +95,7 @@ impl Broker {
         Self {
             ports: Arc::new(ports),
             scheduler: Arc::new(Notify::new()),
-            outbox: Arc::new(Notify::new()),
+            outbox: watch::Sender::new(()),
             drift: Arc::default(),
             unsettled: Arc::default(),
         }

@@ -1,30 +1,12 @@
-//! Channels to people. So far one: the log, for a start and for the demo.
+//! Channels to people and to other systems: each is one file that renders the same notices for its
+//! medium. The outbox decides when; a channel only delivers, once per call.
 
-use async_trait::async_trait;
-use ebbgate_broker_ports::{Channel, ChannelError};
-use ebbgate_domain::{ids::NoticeId, notice::Notice};
+mod email;
+mod log;
+mod public_address;
+mod render;
+mod webhook;
 
-/// Writes each notice as one line of the program's log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LogChannel;
-
-#[async_trait]
-impl Channel for LogChannel {
-    fn name(&self) -> &str {
-        "log"
-    }
-
-    async fn deliver(&self, id: NoticeId, notice: &Notice) -> Result<(), ChannelError> {
-        let channels = notice.channels.iter().map(|name| format!("channel:{name}"));
-        let to: Vec<_> = notice.to.iter().map(ToString::to_string).chain(channels).collect();
-        tracing::info!(
-            notice.id = %id,
-            notice.event = notice.event,
-            notice.to = to.join(","),
-            request.id = %notice.request,
-            text = notice.text,
-            "notice"
-        );
-        Ok(())
-    }
-}
+pub use email::{EmailChannel, EmailSettings, InvalidEmailSettings, SmtpLogin, SmtpTls};
+pub use log::LogChannel;
+pub use webhook::{InvalidWebhookSettings, WebhookChannel, WebhookSecret, WebhookSettings};

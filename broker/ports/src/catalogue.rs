@@ -8,6 +8,7 @@ use ebbgate_domain::{
     flow::Policies,
     inventory::Inventory,
     names::{AgentName, IntegrationName, PrincipalId},
+    notice::Route,
     people::People,
     principal::{Directory, Subject},
 };
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub auditors: Vec<Subject>,
     /// Which agents run the connector of an integration; those that the broker runs are not here.
     pub agents: BTreeMap<IntegrationName, Vec<AgentName>>,
+    /// Which channel carries which notices.
+    pub routes: Vec<Route>,
     /// Where people's own tools find each integration.
     pub addresses: BTreeMap<IntegrationName, Address>,
 }

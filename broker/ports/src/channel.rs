@@ -1,14 +1,20 @@
 //! Ways to tell people something.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use ebbgate_domain::{ids::NoticeId, notice::Notice};
+use ebbgate_domain::names::ChannelName;
+
+use crate::store::OutboxItem;
 
 /// A channel could not deliver; the outbox tries again.
 #[derive(Debug, thiserror::Error)]
 #[error("could not deliver through {channel}")]
 pub struct ChannelError {
     /// The channel's name.
-    pub channel: String,
+    pub channel: ChannelName,
+    /// How long its other side asked us to wait, where it did.
+    pub wait: Option<Duration>,
     /// Why.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
@@ -19,11 +25,11 @@ pub struct ChannelError {
 #[async_trait]
 pub trait Channel: Send + Sync {
     /// Its name in settings and logs.
-    fn name(&self) -> &str;
+    fn name(&self) -> &ChannelName;
 
     /// Delivers one notice.
     ///
     /// # Errors
     /// It is tried again later.
-    async fn deliver(&self, id: NoticeId, notice: &Notice) -> Result<(), ChannelError>;
+    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError>;
 }

@@ -41,8 +41,9 @@ pub use lists::{
     grants_are_listed_newest_first_by_query, requests_are_listed_newest_first_by_query,
 };
 pub use outbox::{
-    a_later_notice_waits_for_the_earlier_ones_of_its_request, notices_are_taken_in_their_order,
-    takers_share_the_outbox_without_overlap, what_is_not_delivered_comes_again_with_its_id,
+    a_later_notice_waits_for_the_earlier_ones_of_its_request, channels_do_not_wait_for_one_another,
+    notices_are_taken_in_their_order, takers_share_the_outbox_without_overlap,
+    what_is_not_delivered_comes_again_with_its_id, what_is_set_aside_waits_for_a_word,
 };
 
 pub use seals::{
@@ -71,6 +72,7 @@ macro_rules! store_conformance {
             agents_are_listed_by_name_and_replaced_by_id,
             an_empty_log_is_whole,
             an_enrolment_takes_the_name_for_good,
+            channels_do_not_wait_for_one_another,
             delegations_are_listed_until_they_are_over,
             due_grants_come_earliest_first,
             due_requests_come_earliest_first,
@@ -83,6 +85,7 @@ macro_rules! store_conformance {
             the_log_is_read_in_pages_as_it_was_written,
             the_next_moment_is_beyond_now,
             what_is_not_delivered_comes_again_with_its_id,
+            what_is_set_aside_waits_for_a_word,
             what_was_inserted_is_read_back,
             writes_need_the_version_that_was_read,
         }

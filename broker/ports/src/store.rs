@@ -7,7 +7,7 @@ use ebbgate_domain::{
     delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
-    names::{AgentName, IntegrationName, PrincipalId},
+    names::{AgentName, ChannelName, IntegrationName, PrincipalId},
     notice::Notice,
     request::AccessRequest,
 };
@@ -51,6 +51,8 @@ pub struct Change {
     pub events: Vec<AuditEvent>,
     /// What people are told of it.
     pub notices: Vec<OutboxItem>,
+    /// A channel whose set-aside notices are due again, as if they had never failed.
+    pub replay: Option<ChannelName>,
     /// The idempotency key under which it was asked for.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -60,12 +62,36 @@ pub struct Change {
 pub struct OutboxItem {
     /// Its stable id.
     pub id: NoticeId,
+    /// Through which channel.
+    pub channel: ChannelName,
     /// The notice.
     pub notice: Notice,
     /// When it was put in.
     pub at: Timestamp,
     /// How often delivery failed.
     pub failures: u32,
+}
+
+/// How far a channel is behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The channel.
+    pub channel: ChannelName,
+    /// How many notices wait.
+    pub waiting: u64,
+    /// Since when the oldest of them waits.
+    pub oldest: Option<Timestamp>,
+    /// How many were set aside.
+    pub set_aside: u64,
+    /// Why the last attempt at one of them failed.
+    pub last_error: Option<String>,
+}
+
+impl Backlog {
+    /// A channel that is not behind.
+    pub fn nothing(channel: ChannelName) -> Self {
+        Self { channel, waiting: 0, oldest: None, set_aside: 0, last_error: None }
+    }
 }
 
 /// A client's key for one POST: the same key with the same body gives the same result.
@@ -327,13 +353,14 @@ pub trait Store: Send + Sync {
     /// The database failed.
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError>;
 
-    /// Takes notices that are due and hides them from other takers until `until`; in the order in
-    /// which they were put in.
+    /// Takes a channel's notices that are due and hides them from other takers until `until`; in the
+    /// order in which they were put in, and of each request only the first that is not delivered.
     ///
     /// # Errors
     /// The database failed.
     async fn take_notices(
         &self,
+        channel: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
@@ -345,11 +372,22 @@ pub trait Store: Send + Sync {
     /// The database failed.
     async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError>;
 
-    /// A notice was not delivered; try it again at `next`.
+    /// A notice was not delivered, because of `why`; try it again at `next`, or set it aside.
     ///
     /// # Errors
     /// The database failed.
-    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError>;
+    async fn notice_failed(
+        &self,
+        id: NoticeId,
+        next: Option<Timestamp>,
+        why: &str,
+    ) -> Result<(), StoreError>;
+
+    /// How far each channel is behind that has undelivered notices; by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
 
     /// Audit records after number `after`, in order.
     ///

@@ -10,8 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use ebbgate_broker_app::{Broker, Outbox, Ports};
-use ebbgate_broker_channels::LogChannel;
-use ebbgate_broker_ports::{Clock as _, Store};
+use ebbgate_broker_ports::{Catalogue as _, Clock as _, Store};
 use ebbgate_broker_store_common::{SealKeyFile, Table};
 use ebbgate_broker_store_postgres::PostgresStore;
 use ebbgate_broker_store_sqlite::SqliteStore;
@@ -174,17 +173,18 @@ impl Daemon {
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let outbox = Outbox::new(self.broker.clone(), Arc::new(LogChannel));
         let server = Server { listener, acceptor, rest: router(api), agents };
         tasks.spawn(server.run(stop.clone()));
         tasks.spawn({
             let (broker, stop) = (self.broker.clone(), stop.clone());
             async move { broker.run_scheduler(stop).await }
         });
-        tasks.spawn({
-            let stop = stop.clone();
-            async move { outbox.run(stop).await }
-        });
+        for setting in &self.settings.channels {
+            let (broker, channel, stop) =
+                (self.broker.clone(), setting.channel.clone(), stop.clone());
+            let outbox = Outbox::new(broker, channel, setting.per_minute);
+            tasks.spawn(async move { outbox.run(stop).await });
+        }
         tokio::spawn({
             let places = self.places.clone();
             async move { places.check().await }
@@ -234,7 +234,9 @@ impl Daemon {
     /// Reads people, flows and resources again. What has a mistake changes nothing.
     async fn reload(&self) {
         self.renew();
-        let Config { snapshot, tokens, flow_files, warnings, .. } = match config::load(&self.file) {
+        let Config { mut snapshot, tokens, flow_files, warnings, .. } = match config::load(
+            &self.file,
+        ) {
             Ok(config) => config,
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the settings were not read again: the former ones stay in force");
@@ -242,6 +244,8 @@ impl Daemon {
             }
         };
         log_warnings(&warnings);
+        // A new channel has no outbox that delivers before a restart.
+        snapshot.routes = self.config.snapshot().routes.clone();
         self.config.replace(snapshot, tokens, flow_files);
         let event = AuditEvent::new(Action::BrokerReloaded, Actor::Broker, self.broker.now());
         // They are in force already: what they mean is settled whether that can be noted or not.

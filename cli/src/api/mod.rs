@@ -16,7 +16,7 @@ pub(crate) use explain::{
 };
 pub(crate) use life::UsePage;
 pub(crate) use types::{
-    Agent, AgentToken, AuditRecord, AwsCredentials, Connect, Credentials, DatabaseLogin, Drift,
-    EndReason, Grant, GrantState, LiveSessions, NewRequest, Page, Request, RequestState, Resource,
-    Session, SessionEnd, Verification, Wanted, WhoAmI,
+    Agent, AgentToken, AuditRecord, AwsCredentials, Channel, Connect, Credentials, DatabaseLogin,
+    Drift, EndReason, Grant, GrantState, LiveSessions, NewRequest, Page, Replayed, Request,
+    RequestState, Resource, Session, SessionEnd, Verification, Wanted, WhoAmI,
 };

@@ -341,6 +341,25 @@ pub(crate) struct Agent {
     pub(crate) integrations: Vec<String>,
 }
 
+/// How far a channel is behind.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    pub(crate) waiting: u64,
+    #[serde(default)]
+    pub(crate) oldest: Option<Timestamp>,
+    pub(crate) set_aside: u64,
+    #[serde(default)]
+    pub(crate) last_error: Option<String>,
+    pub(crate) configured: bool,
+}
+
+/// How many notices are tried again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Replayed {
+    pub(crate) notices: u64,
+}
+
 /// What the last look at one integration's target found.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Drift {

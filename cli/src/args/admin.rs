@@ -13,6 +13,9 @@ pub(crate) enum Admin {
     /// Admit, list and take out agents
     #[command(subcommand)]
     Agents(Agents),
+    /// See how far each channel is behind, and try again what was set aside
+    #[command(subcommand)]
+    Channels(Channels),
     /// Show what the last look at each target found that should not be so
     #[command(after_help = "Example:\n  ebb admin drift")]
     Drift,
@@ -86,6 +89,23 @@ pub(crate) struct RevokeAgent {
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub(crate) comment: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channels {
+    /// List the channels
+    #[command(after_help = "Example:\n  ebb admin channels list")]
+    List,
+    /// Try again what could not be delivered for a day
+    Replay(ReplayChannel),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ebb admin channels replay siem")]
+pub(crate) struct ReplayChannel {
+    /// The channel's name
+    #[arg(value_name = "NAME")]
+    pub(crate) channel: String,
 }
 
 #[derive(Debug, Subcommand)]

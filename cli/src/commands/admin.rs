@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Context, fleet, flows, grants, sessions};
+use super::{Context, channels, fleet, flows, grants, sessions};
 use crate::{
     api::{ApiError, AuditRecord, Client, Grant, Page, Verification},
     args::{self, Admin, AdminGrants, Audit, Inventory, Scopes, Sessions},
@@ -28,6 +28,7 @@ pub(super) async fn run(context: &Context, command: Admin) -> Result<Exit> {
         Admin::Audit(Audit::Tail(args)) => tail(context, &client()?, &args).await,
         Admin::Audit(Audit::Verify) => verify(context, &client()?).await,
         Admin::Agents(command) => fleet::agents(context, &client()?, command).await,
+        Admin::Channels(command) => channels::channels(context, &client()?, command).await,
         Admin::Drift => fleet::drift(context, &client()?).await,
         Admin::Sessions(Sessions::List(args)) => sessions::list(context, &client()?, &args).await,
         Admin::Sessions(Sessions::End(args)) => sessions::end(context, &client()?, &args).await,

@@ -3,6 +3,7 @@
 
 mod admin;
 mod aws_configure;
+mod channels;
 mod completions;
 mod creds;
 mod db;

@@ -354,6 +354,7 @@ impl Grant {
             to: BTreeSet::from([self.principal.clone()]),
             channels: BTreeSet::new(),
             text,
+            facts: Vec::new(),
         }
     }
 }

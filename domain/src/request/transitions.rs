@@ -11,7 +11,7 @@ use crate::{
     flow::Policies,
     grant::{Grant, GrantState},
     names::PrincipalId,
-    notice::{Audience, Notice},
+    notice::{Audience, Fact, Notice},
     people::People,
     refusal::Refusal,
     transition::{Effect, Transition},
@@ -319,7 +319,23 @@ impl AccessRequest {
             to: to.people,
             channels: to.channels,
             text,
+            facts: self.facts(),
         }
+    }
+
+    /// What its readers want to know of it, whatever has happened to it.
+    fn facts(&self) -> Vec<Fact> {
+        let given = [
+            ("Requester", Some(self.requester.to_string())),
+            ("Access", Some(self.summary())),
+            ("Flow", Some(self.flow.name.to_string())),
+            ("Reason", self.reason.clone()),
+            ("Ticket", self.ticket.clone()),
+        ];
+        let fact = |(label, value): (&str, Option<String>)| {
+            Some(Fact { label: label.to_owned(), value: value? })
+        };
+        given.into_iter().filter_map(fact).collect()
     }
 }
 

@@ -161,7 +161,7 @@ async fn live(world: Arc<World>, life: Life) {
             scheduler.sim.sleep(pause).await;
         }
     });
-    let deliveries = Outbox::new(broker.clone(), Arc::new(Mailbox(Arc::clone(&world))));
+    let deliveries = Outbox::new(broker.clone(), Arc::new(Mailbox::of(Arc::clone(&world))), None);
     world.sim.spawn(Node::Broker, async move {
         loop {
             deliveries.deliver_due().await;

@@ -23,7 +23,8 @@ use ebbgate_domain::{
     },
     ids::{GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
-    names::{AgentName, PrincipalId},
+    names::{AgentName, ChannelName, PrincipalId},
+    notice::{Reach, Route},
     principal::{Directory, Principal},
     scope::{Scope, Selector},
     scram::ScramVerifier,
@@ -102,6 +103,11 @@ pub fn members(group: &str) -> BTreeSet<PrincipalId> {
     PEOPLE.iter().filter(is_in).map(|(name, _)| id(name)).collect()
 }
 
+/// The one channel there is.
+pub fn mailbox() -> ChannelName {
+    parsed("mailbox")
+}
+
 /// A person's id.
 pub fn id(name: &str) -> PrincipalId {
     parsed(&format!("{name}@example.com"))
@@ -140,6 +146,10 @@ fn snapshot() -> Snapshot {
         inventory: Inventory::new(INTEGRATIONS.map(resource)),
         agents: INTEGRATIONS.iter().map(|name| (parsed(name), agents_of(name))).collect(),
         administrators: vec![parsed("group:admins")],
+        routes: vec![Route {
+            channel: mailbox(),
+            reach: Reach::Watchers { events: vec!["*".to_owned()] },
+        }],
         ..Snapshot::default()
     }
 }

@@ -3,16 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ebbgate_broker_ports::{Channel, ChannelError, Ids, Meter};
-use ebbgate_domain::{
-    Timestamp,
-    grant::Grant,
-    ids::{Entropy, NoticeId},
-    notice::Notice,
-    order::Finding,
-};
+use ebbgate_broker_ports::{Channel, ChannelError, Ids, Meter, store::OutboxItem};
+use ebbgate_domain::{Timestamp, grant::Grant, ids::Entropy, names::ChannelName, order::Finding};
 
-use crate::{kernel::Sim, world::World};
+use crate::{kernel::Sim, people::mailbox, world::World};
 
 /// Randomness for ids, out of the seed.
 pub(crate) struct SeededIds(pub(crate) Sim);
@@ -24,22 +18,33 @@ impl Ids for SeededIds {
 }
 
 /// What reached people.
-pub(crate) struct Mailbox(pub(crate) Arc<World>);
+pub(crate) struct Mailbox {
+    name: ChannelName,
+    world: Arc<World>,
+}
+
+impl Mailbox {
+    /// The mailbox of that world.
+    pub(crate) fn of(world: Arc<World>) -> Self {
+        Self { name: mailbox(), world }
+    }
+}
 
 #[async_trait]
 impl Channel for Mailbox {
-    fn name(&self) -> &str {
-        "mailbox"
+    fn name(&self) -> &ChannelName {
+        &self.name
     }
 
-    async fn deliver(&self, id: NoticeId, notice: &Notice) -> Result<(), ChannelError> {
-        let Self(world) = self;
-        let lost = || ChannelError { channel: "mailbox".to_owned(), source: "no answer".into() };
+    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError> {
+        let world = &self.world;
+        let lost =
+            || ChannelError { channel: self.name.clone(), wait: None, source: "no answer".into() };
         world.sim.sleep(world.sim.between(1, 200)).await;
         if world.sim.chance(world.profile.undelivered) {
             return Err(lost());
         }
-        world.delivered.lock().push((id, notice.clone()));
+        world.delivered.lock().push((item.id, item.notice.clone()));
         // It came, but its sender does not hear so.
         if world.sim.chance(world.profile.undelivered) { Err(lost()) } else { Ok(()) }
     }

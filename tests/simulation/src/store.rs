@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Change, EnrolmentToken, GrantQuery, IdempotencyKey, OutboxItem,
-        RequestQuery, Versioned, Write,
+        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
+        OutboxItem, RequestQuery, Versioned, Write,
     },
 };
 use ebbgate_domain::{
@@ -17,7 +17,7 @@ use ebbgate_domain::{
     delegation::Delegation,
     grant::{Grant, GrantState},
     ids::{AgentId, DelegationId, GrantId, NoticeId, RequestId, TokenId},
-    names::{IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId},
     request::AccessRequest,
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -371,6 +371,7 @@ impl Store for MemoryStore {
 
     async fn take_notices(
         &self,
+        _: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
@@ -392,13 +393,27 @@ impl Store for MemoryStore {
         .await
     }
 
-    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
+    /// What is set aside is never due again: a model's run is shorter than the patience.
+    async fn notice_failed(
+        &self,
+        id: NoticeId,
+        next: Option<Timestamp>,
+        _: &str,
+    ) -> Result<(), StoreError> {
         self.change(|records| {
             for (item, due) in records.outbox.iter_mut().filter(|(item, _)| item.id == id) {
                 item.failures += 1;
-                *due = next;
+                *due = next.unwrap_or(Timestamp::MAX);
             }
             Ok(())
+        })
+        .await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.read(|records| {
+            let waiting = u64::try_from(records.outbox.len()).unwrap_or(u64::MAX);
+            vec![Backlog { waiting, ..Backlog::nothing(crate::people::mailbox()) }]
         })
         .await
     }

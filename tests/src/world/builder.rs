@@ -49,6 +49,7 @@ pub struct Builder {
     movable_clock: bool,
     partition: String,
     agent_settings: String,
+    channels: String,
     postgres_store: bool,
 }
 
@@ -114,6 +115,13 @@ impl Builder {
     #[must_use]
     pub fn agent_settings(mut self, yaml: &str) -> Self {
         self.agent_settings = yaml.to_owned();
+        self
+    }
+
+    /// Has these channels: a list under `channels` in `ebbgate.yaml`.
+    #[must_use]
+    pub fn channels(mut self, yaml: &str) -> Self {
+        self.channels = format!("channels:\n{yaml}");
         self
     }
 
@@ -202,7 +210,7 @@ impl Builder {
         } else {
             text
         };
-        settings::write(&folder.join("ebbgate.yaml"), &text)?;
+        settings::write(&folder.join("ebbgate.yaml"), &format!("{text}{}", self.channels))?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
         let more = self.more_databases.iter().map(|name| (name.as_str(), "postgres"));
         let more = more.chain(self.mariadb.then_some((Mariadb::INTEGRATION, "mysql")));

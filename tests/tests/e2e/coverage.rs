@@ -119,6 +119,8 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read_one("/requests/{id}", mine, request),
         read_one("/grants/{id}", mine, grant),
         read("/agents", by_role),
+        read("/channels", auditor),
+        change("/channels/{id}/replay", by_role, "log", json!({}), "channel.replayed"),
         read("/drift", auditor),
         read("/sessions", Known),
         read("/audit", auditor),

@@ -24,6 +24,7 @@ mod live_sessions;
 mod localstack;
 mod mysql;
 mod networks;
+mod notifications;
 mod partition;
 mod permissions;
 mod races;

@@ -13,6 +13,7 @@ mod pgbouncer;
 mod postgres;
 mod postgres_versions;
 mod python;
+mod smtp_server;
 
 use std::{env, path::PathBuf};
 
@@ -23,7 +24,9 @@ pub(crate) use localstack::localstack;
 pub(crate) use mariadb::mariadb;
 pub(crate) use pgbouncer::pgbouncer;
 pub(crate) use postgres::postgres;
+pub(crate) use postgres_versions::other_postgres_versions;
 pub(crate) use postgres_versions::{postgres_versions, usual_postgres_versions};
+pub(crate) use smtp_server::smtp_server;
 
 /// Where a program of that name is on the search path.
 fn on_path(name: &str) -> Option<PathBuf> {

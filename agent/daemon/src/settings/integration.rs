@@ -6,10 +6,10 @@ use ebbgate_connector_api::{Connector, ConnectorError};
 use ebbgate_connector_mysql::{MysqlConnector, MysqlSettings};
 use ebbgate_connector_postgres::{PostgresConnector, PostgresSettings};
 use ebbgate_domain::names::IntegrationName;
-use ebbgate_settings::{MapReader, Mistakes, Node, Place};
+use ebbgate_settings::{MapReader, Mistakes, Node, Place, SecretReference};
 use secrecy::SecretString;
 
-use super::{secret::SecretReference, span::Span};
+use super::span::Span;
 
 /// A broker that is there is heard of every ten seconds; one word may get lost.
 const SHORTEST_GRACE: Duration = Duration::from_secs(30);

@@ -1,7 +1,6 @@
 //! `agent.yaml`: the broker, the agent's directory, and the integrations beside it.
 
 mod integration;
-mod secret;
 mod span;
 
 use std::{

@@ -9,8 +9,8 @@ use super::{
     Checked,
     delegations::delegation,
     samples::{
-        Made, agent, agent_id, at, event, grant, grant_id, key, notice, put, request, request_id,
-        token,
+        Made, agent, agent_id, at, channel, event, grant, grant_id, key, notice, put, request,
+        request_id, token,
     },
 };
 use crate::{
@@ -123,6 +123,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
             spend: None,
             events: vec![event(0), event(1)],
             notices: vec![notice(5, 1)?],
+            replay: None,
             idempotency: Some(key("ana@example.com", "k", "req")?),
         })
     };
@@ -136,7 +137,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     assert_eq!(store.agent(agent_id(3)).await?, None);
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, None);
     assert_eq!(store.idempotency(&nobody, "k").await?, None);
-    assert_eq!(store.take_notices(at(99), at(100), 10).await?, []);
+    assert_eq!(store.take_notices(&channel("log")?, at(99), at(100), 10).await?, []);
     assert_eq!(store.audit(0, 10).await?, []);
     assert_eq!(store.audit_head().await?.records, 0);
 
@@ -147,7 +148,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     assert_eq!(store.agent(agent_id(3)).await?, Some(agent(3, "site-a")?));
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, Some(token(4)?));
     assert_eq!(store.idempotency(&nobody, "k").await?, Some(key("ana@example.com", "k", "req")?));
-    assert_eq!(store.take_notices(at(99), at(100), 10).await?, [notice(5, 1)?]);
+    assert_eq!(store.take_notices(&channel("log")?, at(99), at(100), 10).await?, [notice(5, 1)?]);
     assert_eq!(store.audit_head().await?.records, 2);
     Ok(())
 }

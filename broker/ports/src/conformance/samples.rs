@@ -10,7 +10,7 @@ use ebbgate_domain::{
     grant::{Grant, GrantState, Plan},
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     inventory::{Resource, ResourceKind},
-    names::IntegrationName,
+    names::{ChannelName, IntegrationName},
     notice::Notice,
     request::AccessRequest,
 };
@@ -112,10 +112,16 @@ pub(super) fn event(seconds: i64) -> AuditEvent {
     AuditEvent::new(Action::BrokerReloaded, Actor::Broker, at(seconds)).detail("flows", "ü\u{0}")
 }
 
+/// A channel's name.
+pub(super) fn channel(name: &str) -> Made<ChannelName> {
+    Ok(name.parse()?)
+}
+
 /// The notice with the number `n` about the request with the number `of`, put in at `at(n)`.
 pub(super) fn notice(n: u8, of: u8) -> Made<OutboxItem> {
     Ok(OutboxItem {
         id: notice_id(n),
+        channel: channel("log")?,
         notice: Notice {
             event: "request.created".to_owned(),
             request: request_id(of),
@@ -123,6 +129,7 @@ pub(super) fn notice(n: u8, of: u8) -> Made<OutboxItem> {
             to: ["ana@example.com".parse()?].into(),
             channels: [].into(),
             text: format!("notice {n}"),
+            facts: Vec::new(),
         },
         at: at(i64::from(n)),
         failures: 0,

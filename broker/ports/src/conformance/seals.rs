@@ -352,9 +352,9 @@ pub async fn notices_are_sealed_too(store: &dyn Store, hand: &dyn ByHand) -> Che
         notice_id(1)
     ))
     .await?;
-    let taken = store.take_notices(at(10), at(20), 9).await?;
+    let taken = store.take_notices(&"log".parse()?, at(10), at(20), 9).await?;
     assert_eq!(taken, Vec::<OutboxItem>::new(), "the second waited for the first");
-    assert_eq!(store.take_notices(at(10), at(20), 9).await?, [notice(2, 1)?]);
+    assert_eq!(store.take_notices(&"log".parse()?, at(10), at(20), 9).await?, [notice(2, 1)?]);
     assert_eq!(store.broken_seals(), 1);
     Ok(())
 }

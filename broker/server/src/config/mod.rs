@@ -1,6 +1,7 @@
 //! Settings: one YAML file, the users file and the flow files it names. Everything is read and
 //! every mistake is told before anything starts.
 
+mod channels;
 mod settings;
 mod users;
 
@@ -184,6 +185,7 @@ fn snapshot(settings: &Settings, principals: Vec<Principal>, policies: Policies)
         .collect();
     Snapshot {
         agents,
+        routes: settings.channels.iter().map(|channel| channel.route.clone()).collect(),
         directory: Directory::new(principals),
         policies,
         inventory: Inventory::new(settings.integrations.iter().flat_map(|i| i.resources.clone())),

@@ -14,6 +14,7 @@ use ebbgate_domain::{
 use secrecy::SecretString;
 use url::Url;
 
+use super::channels::{self, ChannelSetting};
 use ebbgate_settings::{MapReader, Mistakes, Node, Place, documents};
 
 /// The settings file, checked. Paths are absolute or relative to the working directory.
@@ -30,6 +31,7 @@ pub(crate) struct Settings {
     pub integrations: Vec<Integration>,
     /// The names of all integrations, of those with mistakes too: flows may refer to them.
     pub integration_names: BTreeSet<IntegrationName>,
+    pub channels: Vec<ChannelSetting>,
     pub flows: Vec<FlowPattern>,
 }
 
@@ -128,6 +130,8 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         .into_iter()
         .filter_map(|node| integration(node, &mut integration_names, map.mistakes))
         .collect();
+    let channels = map.take("channels");
+    let channels = channels::read(channels, base, map.mistakes);
     let flows = map.need("flows").map_or_else(Vec::new, Node::list);
     let flows = flows
         .iter()
@@ -149,6 +153,7 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         auditors,
         integrations,
         integration_names,
+        channels,
         flows,
     })
 }

@@ -86,6 +86,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     writes("/api/v1/agents/tokens", Rule::Administrator, &[Action::AgentTokenCreated]),
     reads("/api/v1/agents", Rule::Auditor),
     writes("/api/v1/agents/{id}/revoke", Rule::Administrator, &[Action::AgentRevoked]),
+    reads("/api/v1/channels", Rule::Auditor),
+    writes("/api/v1/channels/{id}/replay", Rule::Administrator, &[Action::ChannelReplayed]),
     reads("/api/v1/drift", Rule::Auditor),
     reads("/api/v1/sessions", Rule::Person),
     writes(

@@ -4,6 +4,7 @@
 mod admin;
 mod agents;
 mod approval;
+mod channels;
 mod delegations;
 mod dto;
 mod endpoints;
@@ -86,6 +87,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/agents/tokens", post(agents::new_token))
         .route("/api/v1/agents", get(agents::list))
         .route("/api/v1/agents/{id}/revoke", post(agents::revoke))
+        .route("/api/v1/channels", get(channels::list))
+        .route("/api/v1/channels/{id}/replay", post(channels::replay))
         .route("/api/v1/drift", get(agents::drift))
         .route("/api/v1/sessions", get(sessions::list))
         .route("/api/v1/sessions/end", post(sessions::end))

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    admin, agents, approval, delegations, endpoints, explain, flows, grants, life, requests,
-    reviews, sessions, system,
+    admin, agents, approval, channels, delegations, endpoints, explain, flows, grants, life,
+    requests, reviews, sessions, system,
 };
 
 #[derive(OpenApi)]
@@ -53,6 +53,8 @@ use super::{
         agents::list,
         agents::revoke,
         agents::drift,
+        channels::list,
+        channels::replay,
         sessions::list,
         sessions::end,
         admin::audit,

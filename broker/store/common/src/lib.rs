@@ -17,7 +17,10 @@ mod wanted;
 
 pub use audit::{HeadRow, append};
 pub use delegations::DelegationRow;
-pub use documents::{AgentRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode};
+pub use documents::{
+    AgentRow, BacklogRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode,
+    short_error,
+};
 pub use key_file::{SealKeyError, SealKeyFile};
 pub use log::{Book, Standing};
 pub use opening::{Found, Opening, Sealing, opening};

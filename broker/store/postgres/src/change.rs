@@ -11,7 +11,7 @@ use ebbgate_broker_store_common::{
 use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{delegations, queries::Log};
+use crate::{delegations, outbox, queries::Log};
 
 pub(crate) const DOING: &str = "commit a change";
 
@@ -60,6 +60,9 @@ async fn write(
     }
     for item in &change.notices {
         insert_notice(to, seals, item).await?;
+    }
+    if let Some(channel) = &change.replay {
+        outbox::replay(to, channel.as_str()).await?;
     }
     append_events(to, seals, &written, &change.events).await
 }
@@ -316,11 +319,12 @@ async fn insert_notice(
 ) -> Result<(), StoreError> {
     let (row, request) = (NoticeRow::of(item, seals)?, item.notice.request.to_string());
     sqlx::query!(
-        "INSERT INTO outbox (id, request_id, at_ns, failures, due_at_ns, document, seal)
-         VALUES ($1, $2, $3, $4, $3, $5, $6)",
+        "INSERT INTO outbox (id, request_id, at_ns, channel, failures, due_at_ns, document, seal)
+         VALUES ($1, $2, $3, $4, $5, $3, $6, $7)",
         row.id,
         request,
         row.at_ns,
+        row.channel,
         row.failures,
         row.document,
         row.seal

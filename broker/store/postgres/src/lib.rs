@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Change, EnrolmentToken, GrantQuery, IdempotencyKey, OutboxItem,
-        RequestQuery, Versioned,
+        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
+        OutboxItem, RequestQuery, Versioned,
     },
 };
 use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, failed, nanos};
@@ -28,7 +28,7 @@ use ebbgate_domain::{
     delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
-    names::{IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId},
     request::AccessRequest,
 };
 use sqlx::{
@@ -261,12 +261,14 @@ impl Store for PostgresStore {
 
     async fn take_notices(
         &self,
+        channel: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
+        let (channel, now, until) = (channel.to_string(), nanos(now), nanos(until));
         self.run("take notices", move |on, seals| {
-            Box::pin(outbox::take(on, seals, nanos(now), nanos(until), limit))
+            Box::pin(outbox::take(on, seals, channel, now, until, limit))
         })
         .await
     }
@@ -275,11 +277,21 @@ impl Store for PostgresStore {
         self.run("note a delivery", move |on, _| Box::pin(outbox::delivered(on, id))).await
     }
 
-    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
+    async fn notice_failed(
+        &self,
+        id: NoticeId,
+        next: Option<Timestamp>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let why = why.to_owned();
         self.run("note a failed delivery", move |on, _| {
-            Box::pin(outbox::failed_until(on, id, nanos(next)))
+            Box::pin(outbox::failed_until(on, id, next.map(nanos), why))
         })
         .await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.run("count what waits in the outbox", |on, _| Box::pin(outbox::backlog(on))).await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {

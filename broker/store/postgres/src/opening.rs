@@ -154,11 +154,13 @@ async fn others(on: &mut PgConnection, sealing: &mut Sealing) -> Result<(), Stor
             .await
             .map_err(failed(SEALING))?;
     }
-    let notices =
-        sqlx::query_as!(NoticeRow, "SELECT seq, id, at_ns, failures, document, seal FROM outbox")
-            .fetch_all(&mut *on)
-            .await
-            .map_err(failed(SEALING))?;
+    let notices = sqlx::query_as!(
+        NoticeRow,
+        "SELECT seq, id, at_ns, channel, failures, document, seal FROM outbox"
+    )
+    .fetch_all(&mut *on)
+    .await
+    .map_err(failed(SEALING))?;
     for row in notices {
         let seal = sealing.look(row.sealed(&row.content()), row.seal.as_deref());
         let Some(seal) = seal else { continue };

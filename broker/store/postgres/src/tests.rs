@@ -138,7 +138,7 @@ async fn an_unreadable_notice_is_set_aside() {
     let good = r#"{"event":"e","request":"req_0198f3a0000070008000000000000001","grant":null,"to":[],"text":"t"}"#;
     let ids = [1, 2].map(|n| format!("ntc_019800000000700080000000000000{n:02}"));
     let seal = |n: usize, document: &str| {
-        let content = format!("{n} {document}");
+        let content = format!("{n} log {document}");
         seal(&database.key(), Table::Outbox, &ids[n - 1], 0, &content)
     };
     let notices = format!(
@@ -151,8 +151,8 @@ async fn an_unreadable_notice_is_set_aside() {
     );
     database.by_hand(&notices).await.unwrap();
     let (now, until) = (Timestamp::from_second(1).unwrap(), Timestamp::from_second(2).unwrap());
-    assert_eq!(store.take_notices(now, until, 9).await.unwrap(), []);
-    let next = store.take_notices(now, until, 9).await.unwrap();
+    assert_eq!(store.take_notices(&"log".parse().unwrap(), now, until, 9).await.unwrap(), []);
+    let next = store.take_notices(&"log".parse().unwrap(), now, until, 9).await.unwrap();
     assert_eq!(next.len(), 1);
     assert_eq!(next[0].id.to_string(), ids[1]);
 }

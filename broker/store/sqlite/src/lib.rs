@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Change, EnrolmentToken, GrantQuery, IdempotencyKey, OutboxItem,
-        RequestQuery, Versioned,
+        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
+        OutboxItem, RequestQuery, Versioned,
     },
 };
 use ebbgate_broker_store_common::{SealKeyError, SealKeyFile, Seals, Table, failed, nanos};
@@ -34,7 +34,7 @@ use ebbgate_domain::{
     delegation::Delegation,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
-    names::{IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId},
     request::AccessRequest,
 };
 use sqlx::{
@@ -252,13 +252,15 @@ impl Store for SqliteStore {
 
     async fn take_notices(
         &self,
+        channel: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
-        let (writer, seals) = (self.writer.clone(), self.seals.clone());
+        let (writer, seals, channel) = (self.writer.clone(), self.seals.clone(), channel.clone());
         let (now, until) = (nanos(now), nanos(until));
-        let work = async move { outbox::take(&writer, &seals, now, until, limit).await };
+        let work =
+            async move { outbox::take(&writer, &seals, channel.as_str(), now, until, limit).await };
         to_the_end("take notices", work).await
     }
 
@@ -268,10 +270,19 @@ impl Store for SqliteStore {
         to_the_end("note a delivery", work).await
     }
 
-    async fn notice_failed(&self, id: NoticeId, next: Timestamp) -> Result<(), StoreError> {
-        let writer = self.writer.clone();
-        let work = async move { outbox::failed_until(&writer, &id.to_string(), nanos(next)).await };
+    async fn notice_failed(
+        &self,
+        id: NoticeId,
+        next: Option<Timestamp>,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let (writer, next, why) = (self.writer.clone(), next.map(nanos), why.to_owned());
+        let work = async move { outbox::failed_until(&writer, &id.to_string(), next, &why).await };
         to_the_end("note a failed delivery", work).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        outbox::backlog(&mut *self.reader().await?).await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {

@@ -149,11 +149,13 @@ async fn others(on: &mut SqliteConnection, sealing: &mut Sealing) -> Result<(), 
             .await
             .map_err(failed(SEALING))?;
     }
-    let notices =
-        sqlx::query_as!(NoticeRow, "SELECT seq, id, at_ns, failures, document, seal FROM outbox")
-            .fetch_all(&mut *on)
-            .await
-            .map_err(failed(SEALING))?;
+    let notices = sqlx::query_as!(
+        NoticeRow,
+        "SELECT seq, id, at_ns, channel, failures, document, seal FROM outbox"
+    )
+    .fetch_all(&mut *on)
+    .await
+    .map_err(failed(SEALING))?;
     for row in notices {
         let seal = sealing.look(row.sealed(&row.content()), row.seal.as_deref());
         let Some(seal) = seal else { continue };

@@ -1,14 +1,18 @@
 //! Notices on their way: taken, delivered, or tried again.
 
-use ebbgate_broker_ports::{StoreError, store::OutboxItem};
-use ebbgate_broker_store_common::{NoticeRow, Seals, failed};
-use sqlx::SqlitePool;
+use ebbgate_broker_ports::{
+    StoreError,
+    store::{Backlog, OutboxItem},
+};
+use ebbgate_broker_store_common::{BacklogRow, NoticeRow, Seals, failed, short_error};
+use sqlx::{SqliteConnection, SqlitePool};
 
 /// Hands out notices that are due and hides them until `until`. Of each request only the oldest
 /// that is still undelivered: a later one before it would tell the story the wrong way round.
 pub(crate) async fn take(
     writer: &SqlitePool,
     seals: &Seals,
+    channel: &str,
     now: i64,
     until: i64,
     limit: u32,
@@ -21,18 +25,20 @@ pub(crate) async fn take(
         "UPDATE outbox SET due_at_ns = ?2
          WHERE seq IN (
              SELECT seq FROM outbox AS candidate
-             WHERE due_at_ns <= ?1 AND NOT EXISTS (
+             WHERE channel = ?4 AND due_at_ns <= ?1 AND NOT EXISTS (
                  SELECT 1 FROM outbox AS earlier
-                 WHERE earlier.request_id = candidate.request_id
+                 WHERE earlier.channel = candidate.channel
+                   AND earlier.request_id = candidate.request_id
                    AND earlier.seq < candidate.seq
                    AND earlier.due_at_ns IS NOT NULL
              )
              ORDER BY seq LIMIT ?3
          )
-         RETURNING seq, id, at_ns, failures, document, seal",
+         RETURNING seq, id, at_ns, channel, failures, document, seal",
         now,
         until,
-        limit
+        limit,
+        channel
     )
     .fetch_all(&mut *transaction)
     .await
@@ -66,15 +72,49 @@ pub(crate) async fn delivered(writer: &SqlitePool, id: &str) -> Result<(), Store
 pub(crate) async fn failed_until(
     writer: &SqlitePool,
     id: &str,
-    next: i64,
+    next: Option<i64>,
+    why: &str,
 ) -> Result<(), StoreError> {
+    let why = short_error(why);
     sqlx::query!(
-        "UPDATE outbox SET failures = failures + 1, due_at_ns = ?2 WHERE id = ?1",
+        "UPDATE outbox SET failures = failures + 1, due_at_ns = ?2, last_error = ?3 WHERE id = ?1",
         id,
-        next
+        next,
+        why
     )
     .execute(writer)
     .await
     .map_err(failed("note a failed delivery"))?;
+    Ok(())
+}
+
+/// How far each channel is behind.
+pub(crate) async fn backlog(on: &mut SqliteConnection) -> Result<Vec<Backlog>, StoreError> {
+    let rows = sqlx::query_as!(
+        BacklogRow,
+        r#"SELECT channel AS "channel!",
+                  COUNT(due_at_ns) AS "waiting!: i64",
+                  MIN(CASE WHEN due_at_ns IS NOT NULL THEN at_ns END) AS "oldest_ns: i64",
+                  COUNT(*) - COUNT(due_at_ns) AS "set_aside!: i64",
+                  (SELECT one.last_error FROM outbox AS one
+                   WHERE one.channel = outbox.channel AND one.last_error IS NOT NULL
+                   ORDER BY one.seq LIMIT 1) AS "last_error: String"
+           FROM outbox GROUP BY channel ORDER BY channel"#
+    )
+    .fetch_all(on)
+    .await
+    .map_err(failed("count what waits in the outbox"))?;
+    rows.into_iter().map(BacklogRow::backlog).collect()
+}
+
+/// Lets what a channel has set aside be due at once.
+pub(crate) async fn replay(on: &mut SqliteConnection, channel: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE outbox SET due_at_ns = 0, failures = 0 WHERE channel = ?1 AND due_at_ns IS NULL",
+        channel
+    )
+    .execute(on)
+    .await
+    .map_err(failed("put notices back"))?;
     Ok(())
 }

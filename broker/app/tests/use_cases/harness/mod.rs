@@ -28,8 +28,8 @@ use ebbgate_domain::{
     grant::Grant,
     ids::{Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
-    names::{AgentName, IntegrationName, PrincipalId},
-    notice::Notice,
+    names::{AgentName, ChannelName, IntegrationName, PrincipalId},
+    notice::{Notice, Reach, Route},
     order::{EndCause, Finding, Order, OrderAction},
     principal::{Directory, Principal},
     request::AccessRequest,
@@ -137,7 +137,7 @@ impl World {
         let mut notices = Vec::new();
         // A request's next one is given out when the one before is delivered.
         loop {
-            let items = self.store.take_notices(now, until, 1_000).await.unwrap();
+            let items = self.store.take_notices(&mailbox(), now, until, 1_000).await.unwrap();
             if items.is_empty() {
                 return notices;
             }
@@ -254,6 +254,11 @@ pub(crate) fn finding(at: Timestamp) -> Finding {
     Finding { checked_at: at, closed_at: at, sessions_ended: 0, summary: "gone".to_owned() }
 }
 
+/// The one channel there is.
+pub(crate) fn mailbox() -> ChannelName {
+    "mailbox".parse().unwrap()
+}
+
 fn snapshot() -> Snapshot {
     let person = |name: &str, group: &str| Principal::new(id(name), [group.parse().unwrap()]);
     let address = Address::Postgres { host: "db.internal".to_owned(), port: 5_432 };
@@ -283,6 +288,10 @@ fn snapshot() -> Snapshot {
         inventory: Inventory::new([resource]),
         administrators: vec!["user:adam@example.com".parse().unwrap()],
         auditors: vec!["group:audit".parse().unwrap()],
+        routes: vec![Route {
+            channel: mailbox(),
+            reach: Reach::Watchers { events: vec!["*".to_owned()] },
+        }],
         agents: [(orders(), vec![agent("db-eu"), agent("db-us")])].into(),
         addresses: [(orders(), address)].into(),
     }

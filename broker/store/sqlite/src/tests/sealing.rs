@@ -75,7 +75,10 @@ async fn what_was_there_before_the_upgrade_is_sealed_by_the_operator_s_word() {
     assert_eq!(store.requests(&query).await.unwrap()[0].version, 3);
     assert_eq!(store.agents().await.unwrap().len(), 1);
     assert!(store.enrolment_token("aa").await.unwrap().is_some());
-    assert_eq!(store.take_notices(later, later, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store.take_notices(&"log".parse().unwrap(), later, later, 9).await.unwrap().len(),
+        1
+    );
     verify_audit(&store).await.unwrap().unwrap();
     store.close().await;
 

@@ -1,4 +1,4 @@
-//! Where a password is: in a file or in the environment, never in the settings themselves.
+//! Where a secret is: in a file or in the environment, never in the settings themselves.
 
 use std::{
     env, fs,
@@ -9,11 +9,9 @@ use std::{
 
 use secrecy::SecretString;
 
-use crate::{files, telemetry::chain};
-
 /// `file:PATH` or `${NAME}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SecretReference {
+pub enum SecretReference {
     /// The content of a file, without its line break at the end.
     File(PathBuf),
     /// The value of a variable.
@@ -23,14 +21,14 @@ pub(super) enum SecretReference {
 impl FromStr for SecretReference {
     type Err = &'static str;
 
-    /// The error never repeats the text, which may be a password.
+    /// The error never repeats the text, which may be the secret.
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let variable = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         match (text.strip_prefix("file:"), variable) {
             (Some(path), _) if !path.is_empty() => Ok(Self::File(path.into())),
             (_, Some(name)) if !name.is_empty() => Ok(Self::Variable(name.to_owned())),
             _ => {
-                Err("a password does not belong here in plain text: write file:PATH or ${VARIABLE}")
+                Err("a secret does not belong here in plain text: write file:PATH or ${VARIABLE}")
             }
         }
     }
@@ -42,7 +40,7 @@ impl SecretReference {
     ///
     /// # Errors
     /// What it refers to is not there or empty.
-    pub(super) fn resolve(&self, beside: &Path) -> Result<SecretString, String> {
+    pub fn resolve(&self, beside: &Path) -> Result<SecretString, String> {
         let secret = match self {
             Self::Variable(name) => {
                 env::var(name).map_err(|error| format!("cannot use ${{{name}}}: {error}"))?
@@ -50,12 +48,13 @@ impl SecretReference {
             Self::File(path) => {
                 let path = beside.join(path);
                 warn_if_open(&path);
-                let content = files::read(&path).map_err(|error| chain(&error))?;
+                let content = fs::read_to_string(&path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
                 content.trim_end_matches(['\r', '\n']).to_owned()
             }
         };
         if secret.is_empty() {
-            return Err("the password that this refers to is empty".to_owned());
+            return Err("the secret that this refers to is empty".to_owned());
         }
         Ok(secret.into())
     }
@@ -65,7 +64,7 @@ fn warn_if_open(path: &Path) {
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0) {
         tracing::warn!(
             path = %path.display(),
-            "everybody on this machine can read the password file: chmod 600 it"
+            "everybody on this machine can read the secret's file: chmod 600 it"
         );
     }
 }
