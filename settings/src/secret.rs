@@ -27,9 +27,7 @@ impl FromStr for SecretReference {
         match (text.strip_prefix("file:"), variable) {
             (Some(path), _) if !path.is_empty() => Ok(Self::File(path.into())),
             (_, Some(name)) if !name.is_empty() => Ok(Self::Variable(name.to_owned())),
-            _ => {
-                Err("a secret does not belong here in plain text: write file:PATH or ${VARIABLE}")
-            }
+            _ => Err("a secret does not belong here in plain text: write file:PATH or ${VARIABLE}"),
         }
     }
 }

@@ -107,7 +107,8 @@ impl Outbox {
 
     async fn deliver(&self, item: OutboxItem) {
         self.pace.turn().await;
-        let delivery = tokio::time::timeout(PATIENCE, self.channel.deliver(&item));
+        let delivery =
+            tokio::time::timeout(PATIENCE, self.channel.deliver(&item, self.broker.now()));
         let failed = match delivery.await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some((ebbgate_broker_ports::chain(&error), error.wait)),

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use ebbgate_broker_ports::{Channel, ChannelError, store::OutboxItem};
 use ebbgate_domain::{
+    Timestamp,
     ids::NoticeId,
     names::{ChannelName, PrincipalId},
 };
@@ -195,7 +196,7 @@ impl Channel for EmailChannel {
         &self.name
     }
 
-    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError> {
+    async fn deliver(&self, item: &OutboxItem, _: Timestamp) -> Result<(), ChannelError> {
         let mut got = self.has_got(item.id);
         let mut failed = None;
         for person in &item.notice.to {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use ebbgate_broker_ports::{Channel, ChannelError, store::OutboxItem};
-use ebbgate_domain::names::ChannelName;
+use ebbgate_domain::{Timestamp, names::ChannelName};
 
 /// Writes each notice as one line of the program's log.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ impl Channel for LogChannel {
         &self.name
     }
 
-    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError> {
+    async fn deliver(&self, item: &OutboxItem, _: Timestamp) -> Result<(), ChannelError> {
         let notice = &item.notice;
         let channels = notice.channels.iter().map(|name| format!("channel:{name}"));
         let to: Vec<_> = notice.to.iter().map(ToString::to_string).chain(channels).collect();

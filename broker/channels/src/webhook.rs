@@ -124,9 +124,9 @@ impl WebhookChannel {
         Ok(Self { name, url, secret, client: client.build()? })
     }
 
-    async fn post(&self, item: &OutboxItem) -> Result<(), Failed> {
+    async fn post(&self, item: &OutboxItem, now: Timestamp) -> Result<(), Failed> {
         let id = item.id.to_string();
-        let at = Timestamp::now().as_second();
+        let at = now.as_second();
         let body = body(item).to_string();
         let response = self
             .client
@@ -163,8 +163,8 @@ impl Channel for WebhookChannel {
         &self.name
     }
 
-    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError> {
-        self.post(item).await.map_err(|failed| {
+    async fn deliver(&self, item: &OutboxItem, now: Timestamp) -> Result<(), ChannelError> {
+        self.post(item, now).await.map_err(|failed| {
             let wait = match &failed {
                 Failed::Refused { wait, .. } => *wait,
                 Failed::Call(_) => None,
@@ -203,7 +203,7 @@ fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
 
 fn check(url: &Url, allow_private: bool) -> Result<(), InvalidWebhookSettings> {
     let secure = url.scheme() == "https";
-    if !secure && !(allow_private && url.scheme() == "http") {
+    if !(secure || allow_private && url.scheme() == "http") {
         return Err(InvalidWebhookSettings::Scheme);
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ebbgate_domain::names::ChannelName;
+use ebbgate_domain::{Timestamp, names::ChannelName};
 
 use crate::store::OutboxItem;
 
@@ -27,9 +27,9 @@ pub trait Channel: Send + Sync {
     /// Its name in settings and logs.
     fn name(&self) -> &ChannelName;
 
-    /// Delivers one notice.
+    /// Delivers one notice; `now` is the time of this attempt.
     ///
     /// # Errors
     /// It is tried again later.
-    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError>;
+    async fn deliver(&self, item: &OutboxItem, now: Timestamp) -> Result<(), ChannelError>;
 }

@@ -36,7 +36,7 @@ impl Channel for Mailbox {
         &self.name
     }
 
-    async fn deliver(&self, item: &OutboxItem) -> Result<(), ChannelError> {
+    async fn deliver(&self, item: &OutboxItem, _: Timestamp) -> Result<(), ChannelError> {
         let world = &self.world;
         let lost =
             || ChannelError { channel: self.name.clone(), wait: None, source: "no answer".into() };

@@ -24,7 +24,6 @@ pub(crate) use localstack::localstack;
 pub(crate) use mariadb::mariadb;
 pub(crate) use pgbouncer::pgbouncer;
 pub(crate) use postgres::postgres;
-pub(crate) use postgres_versions::other_postgres_versions;
 pub(crate) use postgres_versions::{postgres_versions, usual_postgres_versions};
 pub(crate) use smtp_server::smtp_server;
 
