@@ -1,7 +1,7 @@
 //! Guardrails: rules above all access flows that can only forbid. What they look at is told here;
 //! how they are written and judged is another crate's affair.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -70,18 +70,50 @@ pub struct Forbidden {
     pub advice: Option<String>,
 }
 
-/// All guardrails in force.
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.advice {
+            Some(advice) => write!(f, "the guardrail '{}' forbids this: {advice}", self.guardrail),
+            None => write!(f, "the guardrail '{}' forbids this", self.guardrail),
+        }
+    }
+}
+
+/// Whoever can judge guardrails.
 pub trait Guardrails: fmt::Debug + Send + Sync {
     /// The first guardrail that forbids it, in the order of their ids; none where it may be.
     fn forbids(&self, wanted: &Wanted<'_>) -> Option<Forbidden>;
 }
 
-/// No guardrail at all.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoGuardrails;
+/// All guardrails in force; by default there are none. Two are equal where they are the same.
+#[derive(Debug, Clone, Default)]
+pub struct GuardrailSet(Option<Arc<dyn Guardrails>>);
 
-impl Guardrails for NoGuardrails {
-    fn forbids(&self, _: &Wanted<'_>) -> Option<Forbidden> {
-        None
+impl GuardrailSet {
+    /// These guardrails.
+    pub fn new(guardrails: Arc<dyn Guardrails>) -> Self {
+        Self(Some(guardrails))
+    }
+
+    /// The first guardrail that forbids it; none where it may be.
+    pub fn forbids(&self, wanted: &Wanted<'_>) -> Option<Forbidden> {
+        self.0.as_ref()?.forbids(wanted)
+    }
+
+    /// Whether nothing is ever forbidden.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 }
+
+impl PartialEq for GuardrailSet {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for GuardrailSet {}

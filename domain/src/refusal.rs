@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::{
     delegation::DelegationMistake,
     duration::AccessDuration,
+    guardrail::Forbidden,
     ids::RequestId,
     names::{FlowName, PermissionName, PrincipalId, ResourceId},
 };
@@ -148,6 +149,8 @@ pub enum Refusal {
         /// Which one.
         request: RequestId,
     },
+    /// A rule above all flows forbids it.
+    ForbiddenByGuardrail(Forbidden),
     /// The time to decide or to activate has passed.
     RequestLapsed,
     /// A denial needs a word of explanation.
@@ -199,6 +202,7 @@ impl Refusal {
             Self::ExtensionTooLong { .. } => "extension_too_long",
             Self::NoReviewDue { .. } => "no_review_due",
             Self::ReviewOverdue { .. } => "review_overdue",
+            Self::ForbiddenByGuardrail(_) => "forbidden_by_guardrail",
             Self::RequestLapsed => "request_lapsed",
             Self::CommentRequired => "comment_required",
             Self::NotTheRequester => "not_the_requester",
@@ -271,6 +275,7 @@ impl fmt::Display for Refusal {
             Self::ReviewOverdue { request } => {
                 write!(f, "write the review of {request} first: ebb reviews write {request}")
             }
+            Self::ForbiddenByGuardrail(forbidden) => forbidden.fmt(f),
             Self::RequestLapsed => {
                 f.write_str("the time to decide on this request, or to activate it, has passed")
             }

@@ -161,3 +161,22 @@ fn mistakes_are_told_with_their_place(#[case] text: &str, #[case] message: &str)
     let (_, mistakes) = read(text);
     assert!(mistakes.iter().any(|mistake| mistake.contains(message)), "{mistakes:?}");
 }
+
+/// The examples of the documentation.
+#[test]
+fn the_examples_are_without_mistakes_and_do_what_they_say() {
+    let rules = rules(include_str!("../../docs/examples/guardrails/production.cedar"));
+    assert_eq!(rules.count(), 3);
+    let long = Ask { duration: "1h1s", ..Ask::default() };
+    assert_eq!(who(ask(&rules, &long, "pii")).as_deref(), Some("pii-one-hour"));
+    assert_eq!(ask(&rules, &Ask::default(), "pii"), None);
+    let begin = |approved_by| Ask {
+        permission: "admin",
+        stage: Stage::Activate,
+        approved_by,
+        ..Ask::default()
+    };
+    let alone = ask(&rules, &begin(&["ben@example.com"]), "x");
+    assert_eq!(who(alone).as_deref(), Some("security-agrees-to-admin"));
+    assert_eq!(ask(&rules, &begin(&["carla@example.com"]), "x"), None);
+}

@@ -159,6 +159,9 @@ impl Broker {
             before = Some(last.value.id);
             for request in page {
                 if let Some(transition) = request.value.advance(&snapshot.policies, &people) {
+                    let (policies, inventory) = (&snapshot.policies, &snapshot.inventory);
+                    let transition =
+                        policies.guarded(&request.value, transition, &people, inventory);
                     self.add_request(draft, request.version, transition, now).await?;
                 }
             }

@@ -82,7 +82,10 @@ impl Broker {
             }
             let (now, snapshot) = (self.now(), self.snapshot());
             let substitutes = self.substitutes(now).await?;
-            let transition = decide(&current.value, &snapshot.people(&substitutes, now))?;
+            let people = snapshot.people(&substitutes, now);
+            let transition = decide(&current.value, &people)?;
+            let (policies, inventory) = (&snapshot.policies, &snapshot.inventory);
+            policies.guard(Some(&current.value), &transition, &people, inventory)?;
             let next = transition.state.clone();
             let mut draft = self.draft_request(current.version, transition, now).await?;
             draft.key(caller, key, id, now);

@@ -121,6 +121,8 @@ impl Broker {
         let Some(transition) = request.value.advance(&snapshot.policies, &people) else {
             return Ok(());
         };
+        let (policies, inventory) = (&snapshot.policies, &snapshot.inventory);
+        let transition = policies.guarded(&request.value, transition, &people, inventory);
         let draft = self.draft_request(request.version, transition, now).await?;
         match self.commit(draft).await {
             Err(StoreError::Conflict) => Ok(()),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     condition::Asked,
+    guardrail::GuardrailSet,
     inventory::{Resource, ResourceKind},
     names::{
         FlowName, IntegrationName, InvalidName, PermissionName, PrincipalId, ScheduleName,
@@ -190,6 +191,8 @@ pub struct Policies {
     pub schedules: BTreeMap<ScheduleName, Schedule>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
+    /// What no flow can give.
+    pub guardrails: GuardrailSet,
     /// The flows by who may ask; made when it is first needed, from the flows as they are then.
     pub index: FlowIndex,
 }

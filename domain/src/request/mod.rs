@@ -12,6 +12,7 @@
 mod activation;
 mod asking;
 mod extension;
+mod guarded;
 mod leavers;
 mod needed;
 mod stored;

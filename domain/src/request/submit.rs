@@ -10,7 +10,7 @@ use crate::{
     duration::AccessDuration,
     flow::{AccessFlow, Policies},
     ids::{GrantId, RequestId},
-    inventory::Resource,
+    inventory::{Inventory, Resource},
     names::{PermissionName, PrincipalId},
     people::People,
     refusal::Refusal,
@@ -90,18 +90,19 @@ pub fn submit(
     request.ticket = wish.ticket.map(ToOwned::to_owned);
     request.starts_at = wish.starts_at;
     let created = request.created_event(&needed.rules, now);
-    if needed.quorums.is_empty() {
-        let mut approved = request.approved(BTreeSet::new(), people);
-        approved.events.insert(0, created);
-        return Ok(approved);
-    }
+    let automatic = needed.quorums.is_empty();
     request.quorums = needed.quorums;
     request.lapses_at = needed.timeout.map(|timeout| timeout.after(now));
-    let (effects, events) = request.ask(people);
-    let mut transition = Transition::to(request).record(created);
-    transition.effects = effects;
-    transition.events.extend(events);
-    Ok(transition)
+    let mut asked = if automatic {
+        request.approved(BTreeSet::new(), people)
+    } else {
+        let (effects, events) = request.ask(people);
+        Transition { state: request, effects, events }
+    };
+    asked.events.insert(0, created);
+    // The resources are as they are now.
+    policies.guard(None, &asked, people, &Inventory::default())?;
+    Ok(asked)
 }
 
 /// The permission to grant: the one that was named, or the only one on offer.

@@ -240,7 +240,7 @@ impl AccessRequest {
         self.close(RequestState::Lapsed, Action::RequestLapsed, Actor::Broker, now)
     }
 
-    fn close(
+    pub(super) fn close(
         &self,
         state: RequestState,
         action: Action,

@@ -50,6 +50,7 @@ pub struct Builder {
     partition: String,
     agent_settings: String,
     channels: String,
+    guardrails: Option<String>,
     postgres_store: bool,
 }
 
@@ -122,6 +123,13 @@ impl Builder {
     #[must_use]
     pub fn channels(mut self, yaml: &str) -> Self {
         self.channels = format!("channels:\n{yaml}");
+        self
+    }
+
+    /// Has guardrails, in the file `guardrails/rules.cedar`.
+    #[must_use]
+    pub fn guardrails(mut self, cedar: &str) -> Self {
+        self.guardrails = Some(cedar.to_owned());
         self
     }
 
@@ -210,7 +218,15 @@ impl Builder {
         } else {
             text
         };
-        settings::write(&folder.join("ebbgate.yaml"), &format!("{text}{}", self.channels))?;
+        let text = format!("{text}{}", self.channels);
+        let text = match &self.guardrails {
+            Some(cedar) => {
+                settings::write(&folder.join("guardrails/rules.cedar"), cedar)?;
+                format!("{text}guardrails: [guardrails/*.cedar]\n")
+            }
+            None => text,
+        };
+        settings::write(&folder.join("ebbgate.yaml"), &text)?;
         settings::write(&folder.join("users.yaml"), &settings::users(&tokens))?;
         let more = self.more_databases.iter().map(|name| (name.as_str(), "postgres"));
         let more = more.chain(self.mariadb.then_some((Mariadb::INTEGRATION, "mysql")));

@@ -19,6 +19,7 @@ mod extension;
 mod fleet;
 mod flows_as_code;
 mod forged;
+mod guardrails;
 mod leavers;
 mod live_sessions;
 mod localstack;

@@ -1,7 +1,8 @@
-//! Settings: one YAML file, the users file and the flow files it names. Everything is read and
+//! Settings: one YAML file, and the users file, flow files and guardrails that it names. Everything is read and
 //! every mistake is told before anything starts.
 
 mod channels;
+mod guardrails;
 mod settings;
 mod users;
 
@@ -16,8 +17,9 @@ use aws_lc_rs::digest;
 use ebbgate_broker_identity::Tokens;
 use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
 use ebbgate_domain::{
-    flow::Policies,
+    flow::{Policies, Recipient},
     inventory::{Inventory, ResourceKind},
+    notice::Reach,
     principal::{Directory, Principal},
 };
 
@@ -93,15 +95,19 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
         settings.as_ref().map_or_else(BTreeSet::new, |settings| settings.integration_names.clone());
     let users_file = settings.as_ref().map(|settings| settings.users.clone());
     let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
-    let flow_files = flow_files(&patterns, &mut mistakes);
+    let flow_files = files(&patterns, &mut mistakes);
+    let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.guardrails.clone());
+    let guardrail_files = files(&patterns, &mut mistakes);
     all.extend(mistakes.into_vec());
     let users = users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all));
     let texts: Vec<_> = flow_files
         .iter()
         .filter_map(|file| Some((file.clone(), read_file(file, &mut all)?)))
         .collect();
-    let policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
+    let mut policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
+    policies.guardrails = guardrails::read(&guardrail_files, &mut all);
     all.extend(doubts(file, &users.principals, &policies));
+    all.extend(settings.iter().flat_map(|settings| unheard(file, settings, &policies)));
     all.sort();
     match settings {
         Some(settings) if !all.iter().any(Mistake::is_error) => {
@@ -130,6 +136,36 @@ fn doubts(file: &Path, principals: &[Principal], policies: &Policies) -> Vec<Mis
     doubts.map(warning).collect()
 }
 
+/// Flows that tell channels which are not there: nobody hears them.
+fn unheard(file: &Path, settings: &Settings, policies: &Policies) -> Vec<Mistake> {
+    let watched: BTreeSet<_> = settings
+        .channels
+        .iter()
+        .filter(|setting| matches!(setting.route.reach, Reach::Watchers { .. }))
+        .map(|setting| &setting.route.channel)
+        .collect();
+    let told = policies.flows.values().flat_map(|flow| {
+        let emergency = flow.break_glass.iter().flat_map(|rule| &rule.notify);
+        flow.notify.iter().chain(emergency).map(|recipient| (&flow.name, recipient))
+    });
+    let unheard: BTreeSet<_> = told
+        .filter_map(|(flow, recipient)| match recipient {
+            Recipient::Channel(channel) if !watched.contains(channel) => Some((flow, channel)),
+            _ => None,
+        })
+        .collect();
+    let warning = |(flow, channel)| Mistake {
+        file: file.to_owned(),
+        place: None,
+        message: format!(
+            "the flow '{flow}' tells 'channel:{channel}', but 'channels' has no log or webhook of \
+             that name"
+        ),
+        severity: Severity::Warning,
+    };
+    unheard.into_iter().map(warning).collect()
+}
+
 fn read_file(file: &Path, all: &mut Vec<Mistake>) -> Option<String> {
     std::fs::read_to_string(file)
         .map_err(|error| {
@@ -153,7 +189,8 @@ fn is_test(path: &Path) -> bool {
     path.to_string_lossy().ends_with(ebbgate_flow_files::TEST_ENDING)
 }
 
-fn flow_files(patterns: &[settings::FlowPattern], mistakes: &mut Mistakes) -> Vec<PathBuf> {
+/// The files that these patterns name, each once.
+fn files(patterns: &[settings::FilePattern], mistakes: &mut Mistakes) -> Vec<PathBuf> {
     let mut files = BTreeSet::new();
     for pattern in patterns {
         let found: Vec<_> = match glob::glob(&pattern.glob) {

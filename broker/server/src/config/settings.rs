@@ -32,7 +32,8 @@ pub(crate) struct Settings {
     /// The names of all integrations, of those with mistakes too: flows may refer to them.
     pub integration_names: BTreeSet<IntegrationName>,
     pub channels: Vec<ChannelSetting>,
-    pub flows: Vec<FlowPattern>,
+    pub flows: Vec<FilePattern>,
+    pub guardrails: Vec<FilePattern>,
 }
 
 /// Where records are kept.
@@ -50,9 +51,9 @@ pub(crate) struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// A pattern for flow files and where it stands.
+/// A pattern for files and where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct FlowPattern {
+pub(crate) struct FilePattern {
     pub glob: String,
     pub place: Place,
 }
@@ -132,15 +133,10 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         .collect();
     let channels = map.take("channels");
     let channels = channels::read(channels, base, map.mistakes);
-    let flows = map.need("flows").map_or_else(Vec::new, Node::list);
-    let flows = flows
-        .iter()
-        .filter_map(|node| {
-            let pattern: PathBuf = node.parse(map.mistakes)?;
-            let glob = base.join(pattern).to_string_lossy().into_owned();
-            Some(FlowPattern { glob, place: node.place })
-        })
-        .collect();
+    let flows = map.need("flows");
+    let flows = patterns(flows, base, map.mistakes);
+    let guardrails = map.take("guardrails");
+    let guardrails = patterns(guardrails, base, map.mistakes);
     map.finish();
     Some(Settings {
         listen,
@@ -155,7 +151,18 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         integration_names,
         channels,
         flows,
+        guardrails,
     })
+}
+
+fn patterns(node: Option<Node>, base: &Path, mistakes: &mut Mistakes) -> Vec<FilePattern> {
+    let nodes = node.map_or_else(Vec::new, Node::list);
+    let pattern = |node: Node| {
+        let pattern: PathBuf = node.parse(mistakes)?;
+        let glob = base.join(pattern).to_string_lossy().into_owned();
+        Some(FilePattern { glob, place: node.place })
+    };
+    nodes.into_iter().filter_map(pattern).collect()
 }
 
 fn store(node: &Node, base: &Path, mistakes: &mut Mistakes) -> Option<StoreUrl> {

@@ -153,7 +153,8 @@ fn refused(code: &str) -> StatusCode {
         | "own_request"
         | "not_an_approver"
         | "not_the_requester"
-        | "review_overdue" => StatusCode::FORBIDDEN,
+        | "review_overdue"
+        | "forbidden_by_guardrail" => StatusCode::FORBIDDEN,
         "already_reviewed"
         | "already_claimed"
         | "claimed_before"
