@@ -7,6 +7,7 @@ mod delegations;
 mod documents;
 mod key_file;
 mod log;
+mod notices;
 mod opening;
 mod page;
 mod seal;
@@ -17,12 +18,10 @@ mod wanted;
 
 pub use audit::{HeadRow, append};
 pub use delegations::DelegationRow;
-pub use documents::{
-    AgentRow, BacklogRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode,
-    short_error,
-};
+pub use documents::{AgentRow, Document, GrantRow, RequestRow, Row, TokenRow, encode};
 pub use key_file::{SealKeyError, SealKeyFile};
 pub use log::{Book, Standing};
+pub use notices::{BacklogRow, NoticeRow, short_error};
 pub use opening::{Found, Opening, Sealing, opening};
 pub use page::Page;
 pub use seal::{SealBroken, SealKey, Sealed, Table};
