@@ -7,9 +7,11 @@ mod emergencies;
 mod extension;
 mod faults;
 mod fleet;
+mod guardrails;
 mod harness;
 mod leavers;
 mod losses;
+mod outbox;
 mod places;
 mod time;
 

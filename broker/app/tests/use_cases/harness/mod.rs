@@ -26,6 +26,7 @@ use ebbgate_domain::{
         Policies, Saying, Voices,
     },
     grant::Grant,
+    guardrail::GuardrailSet,
     ids::{Entropy, GrantId, RequestId},
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, ChannelName, IntegrationName, PrincipalId},
@@ -107,6 +108,14 @@ impl World {
         let mut slot = self.settings.0.lock();
         let mut next = (**slot).clone();
         next.policies.flows.values_mut().for_each(change);
+        *slot = Arc::new(next);
+    }
+
+    /// Puts these guardrails in force.
+    pub(crate) fn guard(&self, guardrails: GuardrailSet) {
+        let mut slot = self.settings.0.lock();
+        let mut next = (**slot).clone();
+        next.policies.guardrails = guardrails;
         *slot = Arc::new(next);
     }
 
