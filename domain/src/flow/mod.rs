@@ -190,6 +190,9 @@ pub struct Policies {
     pub schedules: BTreeMap<ScheduleName, Schedule>,
     /// The flows by name.
     pub flows: BTreeMap<FlowName, AccessFlow>,
+    /// Whether the flows in force cannot be known, because what says so is not believed. Then none is
+    /// in force, and none that is missing was removed.
+    pub unknown: bool,
     /// The flows by who may ask; made when it is first needed, from the flows as they are then.
     pub index: FlowIndex,
 }

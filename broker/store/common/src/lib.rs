@@ -5,6 +5,7 @@
 mod audit;
 mod delegations;
 mod documents;
+mod flow_sets;
 mod key_file;
 mod log;
 mod opening;
@@ -21,6 +22,7 @@ pub use documents::{
     AgentRow, BacklogRow, Document, GrantRow, NoticeRow, RequestRow, Row, TokenRow, encode,
     short_error,
 };
+pub use flow_sets::{FlowSetRow, Shelf, applied, flow_set, listed};
 pub use key_file::{SealKeyError, SealKeyFile};
 pub use log::{Book, Standing};
 pub use opening::{Found, Opening, Sealing, opening};
