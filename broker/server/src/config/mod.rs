@@ -1,7 +1,9 @@
 //! Settings: one YAML file, the users file and the flow files it names. Everything is read and
 //! every mistake is told before anything starts.
 
+mod applied;
 mod channels;
+mod live;
 mod settings;
 mod users;
 
@@ -9,19 +11,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use aws_lc_rs::digest;
 use ebbgate_broker_identity::Tokens;
-use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
+use ebbgate_broker_ports::{Address, Snapshot};
 use ebbgate_domain::{
     flow::Policies,
+    flow_set::FlowFile,
     inventory::{Inventory, ResourceKind},
     principal::{Directory, Principal},
 };
 
 use ebbgate_settings::{Mistake, Mistakes, Severity};
+pub(crate) use live::{FlowsInForce, LiveConfig};
+use settings::FlowSource;
 pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
 
 /// Everything that the settings say, checked.
@@ -30,7 +33,8 @@ pub(crate) struct Config {
     pub settings: Settings,
     pub snapshot: Snapshot,
     pub tokens: Tokens,
-    pub flow_files: FlowFiles,
+    /// None of them where administrators apply flows: those are in the store.
+    pub flows: FlowsInForce,
     /// What is no mistake yet somebody should look at.
     pub warnings: Vec<Mistake>,
 }
@@ -52,31 +56,6 @@ impl fmt::Display for BadConfig {
     }
 }
 
-/// The flow files in force, as they were written.
-#[derive(Debug, Default)]
-pub(crate) struct FlowFiles {
-    /// The first 32 hex digits of SHA-256 over names and texts.
-    pub version: String,
-    /// Names, relative to the settings where they lie below, and texts.
-    pub files: Vec<(String, String)>,
-}
-
-impl FlowFiles {
-    fn new(texts: &[(PathBuf, String)], base: &Path) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut files = Vec::with_capacity(texts.len());
-        for (path, text) in texts {
-            let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
-            for part in [&name, text] {
-                context.update(&(part.len() as u64).to_be_bytes());
-                context.update(part.as_bytes());
-            }
-            files.push((name, text.clone()));
-        }
-        Self { version: hex::encode(&context.finish().as_ref()[..16]), files }
-    }
-}
-
 /// Reads the settings file and all files that it names.
 ///
 /// # Errors
@@ -92,7 +71,10 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let integrations =
         settings.as_ref().map_or_else(BTreeSet::new, |settings| settings.integration_names.clone());
     let users_file = settings.as_ref().map(|settings| settings.users.clone());
-    let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
+    let patterns = match settings.as_ref().map(|settings| &settings.flows) {
+        Some(FlowSource::Files(patterns)) => patterns.clone(),
+        _ => Vec::new(),
+    };
     let flow_files = flow_files(&patterns, &mut mistakes);
     all.extend(mistakes.into_vec());
     let users = users_file.map_or_else(users::Users::default, |file| read_users(&file, &mut all));
@@ -106,12 +88,18 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     match settings {
         Some(settings) if !all.iter().any(Mistake::is_error) => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            let flow_files = FlowFiles::new(&texts, &base);
+            let flows = FlowsInForce::of(named(texts, &base));
             let tokens = Tokens::new(users.tokens);
-            Ok(Config { settings, snapshot, tokens, flow_files, warnings: all })
+            Ok(Config { settings, snapshot, tokens, flows, warnings: all })
         }
         _ => Err(BadConfig(all)),
     }
+}
+
+/// Files by their names, relative to the settings where they lie below.
+fn named(texts: Vec<(PathBuf, String)>, base: &Path) -> Vec<FlowFile> {
+    let name = |path: &Path| path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
+    texts.into_iter().map(|(path, text)| FlowFile { name: name(&path), text }).collect()
 }
 
 /// What is doubtful about the flows' approvers as people are now.
@@ -213,46 +201,5 @@ impl Integration {
                     .map(|url| url.as_str().trim_end_matches('/').to_owned()),
             },
         }
-    }
-}
-
-/// The settings in force; replaced as a whole when they are read again.
-#[derive(Debug)]
-pub(crate) struct LiveConfig {
-    snapshot: arc_swap::ArcSwap<Snapshot>,
-    tokens: arc_swap::ArcSwap<Tokens>,
-    flow_files: arc_swap::ArcSwap<FlowFiles>,
-}
-
-impl LiveConfig {
-    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) -> Self {
-        Self {
-            snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
-            tokens: arc_swap::ArcSwap::from_pointee(tokens),
-            flow_files: arc_swap::ArcSwap::from_pointee(flow_files),
-        }
-    }
-
-    /// Puts new people, flows and resources in force.
-    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) {
-        self.snapshot.store(Arc::new(snapshot));
-        self.tokens.store(Arc::new(tokens));
-        self.flow_files.store(Arc::new(flow_files));
-    }
-
-    /// The flow files in force.
-    pub(crate) fn flow_files(&self) -> Arc<FlowFiles> {
-        self.flow_files.load_full()
-    }
-
-    /// The tokens in force.
-    pub(crate) fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.load_full()
-    }
-}
-
-impl Catalogue for LiveConfig {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
     }
 }

@@ -32,7 +32,23 @@ pub(crate) struct Settings {
     /// The names of all integrations, of those with mistakes too: flows may refer to them.
     pub integration_names: BTreeSet<IntegrationName>,
     pub channels: Vec<ChannelSetting>,
-    pub flows: Vec<FlowPattern>,
+    pub flows: FlowSource,
+}
+
+/// Where flows come from.
+#[derive(Debug, Clone)]
+pub(crate) enum FlowSource {
+    /// Files.
+    Files(Vec<FlowPattern>),
+    /// Administrators apply them; the store keeps them.
+    Applied,
+}
+
+impl Settings {
+    /// The integrations that applied flows may refer to; none where flows are in files.
+    pub(crate) fn applied_flows(&self) -> Option<BTreeSet<IntegrationName>> {
+        matches!(self.flows, FlowSource::Applied).then(|| self.integration_names.clone())
+    }
 }
 
 /// Where records are kept.
@@ -132,15 +148,7 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         .collect();
     let channels = map.take("channels");
     let channels = channels::read(channels, base, map.mistakes);
-    let flows = map.need("flows").map_or_else(Vec::new, Node::list);
-    let flows = flows
-        .iter()
-        .filter_map(|node| {
-            let pattern: PathBuf = node.parse(map.mistakes)?;
-            let glob = base.join(pattern).to_string_lossy().into_owned();
-            Some(FlowPattern { glob, place: node.place })
-        })
-        .collect();
+    let flows = map.need("flows").map(|node| flows(node, base, map.mistakes));
     map.finish();
     Some(Settings {
         listen,
@@ -154,8 +162,21 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         integrations,
         integration_names,
         channels,
-        flows,
+        flows: flows?,
     })
+}
+
+/// `applied`, or patterns for files.
+fn flows(node: Node, base: &Path, mistakes: &mut Mistakes) -> FlowSource {
+    if node.text() == Some("applied") {
+        return FlowSource::Applied;
+    }
+    let pattern = |node: &Node| {
+        let pattern: PathBuf = node.parse(mistakes)?;
+        let glob = base.join(pattern).to_string_lossy().into_owned();
+        Some(FlowPattern { glob, place: node.place })
+    };
+    FlowSource::Files(node.list().iter().filter_map(pattern).collect())
 }
 
 fn store(node: &Node, base: &Path, mistakes: &mut Mistakes) -> Option<StoreUrl> {
