@@ -189,6 +189,9 @@ pub enum Action {
     /// An administrator had a channel try again what it had set aside.
     #[serde(rename = "channel.replayed")]
     ChannelReplayed,
+    /// An administrator applied flows; the details tell which documents changed.
+    #[serde(rename = "flows.applied")]
+    FlowsApplied,
     /// Somebody was refused at the door.
     #[serde(rename = "access.refused")]
     AccessRefused,

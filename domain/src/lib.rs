@@ -14,6 +14,7 @@ pub mod delegation;
 pub mod duration;
 pub mod explain;
 pub mod flow;
+pub mod flow_set;
 pub mod grant;
 pub mod guardrail;
 pub mod ids;

@@ -77,6 +77,7 @@ pub struct Api {
     base: String,
     client: Client,
     token: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Api {
@@ -90,13 +91,21 @@ impl Api {
             .timeout(Duration::from_secs(30))
             .build()
             .context("make an HTTP client")?;
-        Ok(Self { base: base.to_owned(), client, token: None })
+        Ok(Self { base: base.to_owned(), client, token: None, headers: Vec::new() })
     }
 
     /// The same with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same with a header more.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut with = self.clone();
+        with.headers.push((name, value.to_owned()));
+        with
     }
 
     /// Reads `path`, which is under `/api/v1` unless it starts with a slash.
@@ -123,6 +132,15 @@ impl Api {
         self.send(Method::POST, path, Some(body), Some(key)).await
     }
 
+    /// Puts flows in force, those that had this ETag being in force.
+    ///
+    /// # Errors
+    /// When the broker can't be reached.
+    pub async fn apply(&self, etag: &str, files: &Value) -> Result<Answer> {
+        let body = serde_json::json!({ "files": files });
+        self.with_header("if-match", etag).send(Method::PUT, "flows", Some(body), None).await
+    }
+
     /// Any request.
     ///
     /// # Errors
@@ -140,6 +158,9 @@ impl Api {
         let mut request = self.client.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);

@@ -87,6 +87,11 @@ pub fn with_postgres_store(text: &str, server: &Postgres) -> String {
     text.lines().map(store).collect()
 }
 
+/// `ebbgate.yaml` where flows are applied and not in files.
+pub fn with_applied_flows(text: &str) -> String {
+    text.replacen("flows: [flows/*.yaml]", "flows: applied", 1)
+}
+
 /// `users.yaml`: everybody, with the hash of their token.
 pub fn users(tokens: &BTreeMap<Person, String>) -> String {
     let mut text = "users:\n".to_owned();

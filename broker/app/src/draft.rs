@@ -33,6 +33,11 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// One without orders.
+    pub(crate) fn of(change: Change) -> Self {
+        Self { change, orders: Vec::new() }
+    }
+
     /// Takes up a request's transition; `version` is none for a new one.
     pub(crate) fn request(
         &mut self,

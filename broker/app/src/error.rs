@@ -1,8 +1,8 @@
 //! Why a use case said no, for the person who asked.
 
-use ebbgate_broker_ports::StoreError;
+use ebbgate_broker_ports::{FlowMistake, StoreError};
 use ebbgate_connector_api::ConnectorError;
-use ebbgate_domain::refusal::Refusal;
+use ebbgate_domain::{flow_set::FlowSet, refusal::Refusal};
 
 /// Why a use case said no.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,27 @@ pub enum AppError {
     /// An enrolment token that is unknown, spent or too old.
     #[error("the enrolment token is unknown, spent or expired: ask for a new one")]
     TokenRefused,
+    /// Flows cannot be applied where they are in files.
+    #[error(
+        "this broker reads its flows from files: change those and reload it, or write `flows: \
+         applied` into its settings, restart it and apply them"
+    )]
+    FlowsInFiles,
+    /// Flows were applied since one looked.
+    #[error("{}", changed(.since.as_deref()))]
+    FlowsChanged {
+        /// What is in force; none where that is nothing or not known.
+        since: Option<Box<FlowSet>>,
+    },
+    /// Mistakes in flows.
+    #[error("{}", mistakes(.0))]
+    FlowMistakes(Vec<FlowMistake>),
+    /// Nobody knows which flows are in force.
+    #[error(
+        "the flows that were applied last are not believed: nothing can be asked for until an \
+         administrator applies flows again"
+    )]
+    FlowsUnknown,
     /// A target said no or did not answer.
     #[error("the target did not do it")]
     Connector(#[source] ConnectorError),
@@ -62,6 +83,24 @@ impl Mistake {
 
 fn summary(mistakes: &[Mistake]) -> String {
     let all: Vec<_> = mistakes.iter().map(|m| format!("{}: {}", m.field, m.message)).collect();
+    all.join("; ")
+}
+
+fn changed(since: Option<&FlowSet>) -> String {
+    let again = "plan again, and apply what still holds";
+    match since {
+        Some(set) => {
+            let FlowSet { number, by, at, .. } = set;
+            format!(
+                "{by} applied flows at {at:.0} (number {number}) after this was planned: {again}"
+            )
+        }
+        None => format!("what is in force is not what this was planned against: {again}"),
+    }
+}
+
+fn mistakes(mistakes: &[FlowMistake]) -> String {
+    let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     all.join("; ")
 }
 

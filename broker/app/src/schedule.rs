@@ -53,6 +53,7 @@ impl Broker {
 
     /// Does everything that is due now, earliest first. Called at start before anything else.
     pub async fn do_due(&self) {
+        self.keep_up_with_flows().await;
         self.settle_again().await;
         self.lapse_requests().await;
         // One that fails now is left for the next tick, so that it never makes this loop spin.

@@ -86,6 +86,9 @@ impl Broker {
         key: Option<&ClientKey>,
     ) -> Result<AccessRequest, AppError> {
         let snapshot = self.snapshot();
+        if snapshot.policies.unknown {
+            return Err(AppError::FlowsUnknown);
+        }
         let now = self.now();
         let found = check(wish, &snapshot)?;
         let wanted: Vec<_> =

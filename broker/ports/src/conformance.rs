@@ -13,6 +13,7 @@ mod audit;
 mod changes;
 mod delegations;
 mod due;
+mod flow_sets;
 mod lists;
 mod outbox;
 mod samples;
@@ -36,6 +37,10 @@ pub use delegations::delegations_are_listed_until_they_are_over;
 pub use due::{
     absent_agents_do_not_crowd_out_due_grants, due_grants_come_earliest_first,
     due_requests_come_earliest_first, the_next_moment_is_beyond_now,
+};
+pub use flow_sets::{
+    applied_flows_are_kept_and_the_last_is_told, forged_flows_are_not_in_force,
+    one_of_many_who_apply_at_once_does,
 };
 pub use lists::{
     grants_are_listed_newest_first_by_query, requests_are_listed_newest_first_by_query,
@@ -76,6 +81,8 @@ macro_rules! store_conformance {
             delegations_are_listed_until_they_are_over,
             due_grants_come_earliest_first,
             due_requests_come_earliest_first,
+            applied_flows_are_kept_and_the_last_is_told,
+            one_of_many_who_apply_at_once_does,
             grants_are_listed_newest_first_by_query,
             notices_are_taken_in_their_order,
             one_of_many_racing_updates_wins,
@@ -113,6 +120,7 @@ macro_rules! sealed_store_conformance {
             a_token_cannot_be_widened_or_unspent,
             an_agent_cannot_be_forged_or_brought_back,
             columns_are_not_believed,
+            forged_flows_are_not_in_force,
             forged_rows_take_nobodys_place,
             notices_are_sealed_too,
             what_was_set_back_is_not_believed,

@@ -12,7 +12,7 @@ pub mod store;
 pub mod conformance;
 
 pub use audit_walk::verify_audit;
-pub use catalogue::{Address, Catalogue, Snapshot};
+pub use catalogue::{Address, AppliedFlows, Catalogue, FlowMistake, FlowPlan, Snapshot};
 pub use channel::{Channel, ChannelError};
 pub use ebbgate_connector_api::Clock;
 pub use meter::Meter;

@@ -5,6 +5,7 @@ use ebbgate_domain::{
     Timestamp,
     audit::{AuditEvent, AuditRecord},
     delegation::Delegation,
+    flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
     names::{AgentName, ChannelName, IntegrationName, PrincipalId},
@@ -47,6 +48,9 @@ pub struct Change {
     pub tokens: Vec<EnrolmentToken>,
     /// An enrolment token that this change spends; the commit fails where it is spent already.
     pub spend: Option<TokenId>,
+    /// Flows that are applied. Their number must be one more than that of those before, and an
+    /// event must tell it.
+    pub flows: Option<FlowSet>,
     /// What the audit log says of it, in this order.
     pub events: Vec<AuditEvent>,
     /// What people are told of it.
@@ -55,6 +59,15 @@ pub struct Change {
     pub replay: Option<ChannelName>,
     /// The idempotency key under which it was asked for.
     pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The flows that were applied last, as the audit log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Their number.
+    pub number: u64,
+    /// The set; none where it is not there any more, or not believed.
+    pub set: Option<FlowSet>,
 }
 
 /// A notice on its way.
@@ -321,6 +334,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The database failed.
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError>;
+
+    /// The flows that were applied last; none where that is not later than number `newer_than`,
+    /// which costs no more than a look at the end of the log.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn applied_flows(&self, newer_than: u64) -> Result<Option<Applied>, StoreError>;
+
+    /// Sets of flows that were applied, newest first; with `before` only those with a smaller number.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn flow_sets(&self, before: Option<u64>, limit: u32) -> Result<Vec<FlowSet>, StoreError>;
 
     /// What was done under an idempotency key.
     ///

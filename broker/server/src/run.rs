@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use ebbgate_broker_app::{Broker, Outbox, Ports};
-use ebbgate_broker_ports::{Catalogue as _, Clock as _, Store};
+use ebbgate_broker_app::{AppError, Broker, Outbox, Ports};
+use ebbgate_broker_ports::{AppliedFlows as _, Catalogue as _, Clock as _, Store, StoreError};
 use ebbgate_broker_store_common::{SealKeyFile, Table};
 use ebbgate_broker_store_postgres::PostgresStore;
 use ebbgate_broker_store_sqlite::SqliteStore;
@@ -108,10 +108,10 @@ fn log_warnings(warnings: &[Mistake]) {
 /// # Errors
 /// It cannot start: the message says what to change.
 pub(crate) async fn run(file: &Path) -> Result<()> {
-    let Config { settings, snapshot, tokens, flow_files, warnings } = config::load(file)?;
+    let Config { settings, snapshot, tokens, flows, warnings } = config::load(file)?;
     log_warnings(&warnings);
     let clock = Arc::new(SystemClock);
-    let config = Arc::new(LiveConfig::new(snapshot, tokens, flow_files));
+    let config = Arc::new(LiveConfig::new(snapshot, tokens, flows, settings.applied_flows()));
     let authority = Arc::new(Authority::open(&settings.data_dir, clock.now())?);
     let own = authority.server_certificate(&names(&settings), clock.now())?;
     let certificates = Arc::new(Certificates::new(own, settings.tls.as_ref())?);
@@ -130,6 +130,7 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
         meter: metrics.clone(),
     });
     places.report_to(broker.clone());
+    first_flows(&broker, &config).await?;
     let agents = Agents {
         broker: broker.clone(),
         hub: hub.clone(),
@@ -148,6 +149,24 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
     let daemon =
         Daemon { file: file.to_owned(), settings, config, authority, certificates, broker, places };
     daemon.serve(api, agents, acceptor).await
+}
+
+/// Puts in force what administrators applied last, before anything is decided.
+async fn first_flows(broker: &Broker, config: &LiveConfig) -> Result<()> {
+    match broker.follow_flows().await {
+        // It has told of it. Without flows nothing is given, and what was given must end on time.
+        Err(AppError::Store(StoreError::NotBelieved { .. })) => {}
+        followed => {
+            followed.context("the flows that were applied last do not fit the settings")?;
+        }
+    }
+    if config.is_applied() && config.number() == 0 && !config.snapshot().policies.unknown {
+        tracing::warn!(
+            "no flows were ever applied, so nobody can ask for anything: an administrator applies \
+             them with `ebb admin flows apply FOLDER`"
+        );
+    }
+    Ok(())
 }
 
 impl Daemon {
@@ -234,19 +253,17 @@ impl Daemon {
     /// Reads people, flows and resources again. What has a mistake changes nothing.
     async fn reload(&self) {
         self.renew();
-        let Config { mut snapshot, tokens, flow_files, warnings, .. } = match config::load(
-            &self.file,
-        ) {
-            Ok(config) => config,
+        let warnings = match config::load(&self.file).and_then(|mut config| {
+            let warnings = std::mem::take(&mut config.warnings);
+            self.config.replace(&self.file, config).map(|()| warnings)
+        }) {
+            Ok(warnings) => warnings,
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the settings were not read again: the former ones stay in force");
                 return;
             }
         };
         log_warnings(&warnings);
-        // A new channel has no outbox that delivers before a restart.
-        snapshot.routes = self.config.snapshot().routes.clone();
-        self.config.replace(snapshot, tokens, flow_files);
         let event = AuditEvent::new(Action::BrokerReloaded, Actor::Broker, self.broker.now());
         // They are in force already: what they mean is settled whether that can be noted or not.
         let noted = self.broker.note(event).await;

@@ -93,15 +93,46 @@ pub(crate) struct Reach {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FlowsInForce {
     pub(crate) version: String,
+    /// `files` or `applied`; none from a broker of before.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
+    #[serde(default = "yes")]
+    pub(crate) known: bool,
     pub(crate) files: Vec<FlowFile>,
     pub(crate) flows: Vec<FlowInForce>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// A file with scopes, permissions and flows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FlowFile {
     pub(crate) name: String,
     pub(crate) text: String,
+}
+
+/// Who applied flows, and when.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FlowSetHead {
+    pub(crate) number: u64,
+    pub(crate) version: String,
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+}
+
+/// What came of applying flows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppliedFlows {
+    #[serde(flatten)]
+    pub(crate) set: FlowSetHead,
+    pub(crate) applied: bool,
+    pub(crate) added: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A flow in a few words.

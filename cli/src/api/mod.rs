@@ -11,8 +11,8 @@ pub(crate) use approval::{Delegation, Told, WaitingFor};
 pub(crate) use client::Client;
 pub(crate) use error::ApiError;
 pub(crate) use explain::{
-    Explanation, Finding, FlowExplanation, FlowFile, FlowsInForce, KnownResource, Reach, ReachList,
-    Way,
+    AppliedFlows, Explanation, Finding, FlowExplanation, FlowFile, FlowSetHead, FlowsInForce,
+    KnownResource, Reach, ReachList, Way,
 };
 pub(crate) use life::UsePage;
 pub(crate) use types::{

@@ -177,22 +177,56 @@ pub(crate) struct Revoke {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Flows {
     /// List the access flows in force
-    #[command(after_help = "Example:\n  ebb admin flows list")]
-    List,
+    List(ListFlows),
     /// Show a flow, scope or permission in force, as it was written
     #[command(after_help = "Example:\n  ebb admin flows show data-shop")]
     Show(ShowFlow),
     /// Tell what files would change of what is in force; changes nothing
     Plan(FlowFiles),
+    /// Put files in force in place of all that are, where the broker's settings say `flows: applied`
+    Apply(ApplyFlows),
     /// Try files out by the cases in *.test.yaml; needs no broker
     Test(FlowFiles),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ebb admin flows list\n  ebb admin flows list --versions")]
+pub(crate) struct ListFlows {
+    /// What was applied by whom and when, instead
+    #[arg(long)]
+    pub(crate) versions: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  ebb admin flows show data-shop
+  ebb admin flows show --version 3")]
 pub(crate) struct ShowFlow {
-    /// Its name
+    /// Its name; else all files
     #[arg(value_name = "NAME")]
-    pub(crate) name: String,
+    pub(crate) name: Option<String>,
+    /// As it was in this version, by its number in `ebb admin flows list --versions`
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The plan is shown first, and nothing is applied if somebody else applied flows since. Files are known \
+by their names alone; what is in no file any more is removed. Files that end with .test.yaml are not \
+sent.
+
+Example:
+  ebb admin flows apply flows/
+  ebb admin flows test flows/ && ebb admin flows apply flows/ --yes")]
+pub(crate) struct ApplyFlows {
+    /// Files, or folders with files
+    #[arg(value_name = "PATH", default_value = "flows")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use ebbgate_flow_files::{
 use ebbgate_settings::Mistake;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, flows_apply};
 use crate::{
     api::{Client, FlowFile, FlowsInForce, KnownResource},
     args::{FlowFiles, Flows, Preview, ShowFlow},
@@ -31,14 +31,18 @@ use crate::{
 };
 
 /// Files' paths and texts.
-type Texts = Vec<(PathBuf, String)>;
+pub(super) type Texts = Vec<(PathBuf, String)>;
 
 pub(super) async fn flows(context: &Context, command: Flows) -> Result<Exit> {
     match command {
         Flows::Test(args) => test(context, &args),
-        Flows::List => list(context, &context.client()?).await,
+        Flows::List(args) if args.versions => {
+            flows_apply::versions(context, &context.client()?).await
+        }
+        Flows::List(_) => list(context, &context.client()?).await,
         Flows::Show(args) => show(context, &context.client()?, &args).await,
         Flows::Plan(args) => plan(context, &context.client()?, &args).await,
+        Flows::Apply(args) => flows_apply::apply(context, &context.client()?, &args).await,
     }
 }
 
@@ -103,11 +107,19 @@ struct Document {
 }
 
 async fn show(context: &Context, client: &Client, args: &ShowFlow) -> Result<Exit> {
-    let found: FlowsInForce = client.get("/flows", &[]).await?;
-    let documents: Vec<_> =
-        found.files.iter().flat_map(|file| documents_of(file, &args.name)).collect();
+    let files = flows_apply::files(client, args).await?;
+    let documents: Vec<_> = match &args.name {
+        Some(name) => files.iter().flat_map(|file| documents_of(file, name)).collect(),
+        None => {
+            files.into_iter().map(|f| Document { file: f.name, line: 1, text: f.text }).collect()
+        }
+    };
     if documents.is_empty() {
-        let message = format!("nothing of the name {} is in force", args.name);
+        let name = args.name.as_deref().unwrap_or("any name");
+        let message = match args.version {
+            Some(number) => format!("nothing of {name} is in version {number}"),
+            None => format!("nothing of the name {name} is in force"),
+        };
         return Err(Stop::new(Exit::ERROR, message).into());
     }
     match context.output.format {
@@ -130,6 +142,7 @@ fn documents_of(file: &FlowFile, name: &str) -> Vec<Document> {
     let named = |text: &str| {
         let found = read_texts(&[(PathBuf::from(&file.name), text.to_owned())]).0;
         found.scopes.keys().any(|found| found.as_str() == name)
+            || found.schedules.keys().any(|found| found.as_str() == name)
             || found.permissions.keys().any(|found| found.as_str() == name)
             || found.flows.keys().any(|found| found.as_str() == name)
     };
@@ -149,8 +162,13 @@ fn read_texts(texts: &[(PathBuf, String)]) -> (Policies, Vec<Mistake>) {
 /// What is in force, as this program's own reader understands it.
 async fn in_force(client: &Client) -> Result<Policies> {
     let found: FlowsInForce = client.get("/flows", &[]).await?;
+    policies(&found.files)
+}
+
+/// What the broker's files say.
+pub(super) fn policies(files: &[FlowFile]) -> Result<Policies> {
     let texts: Vec<_> =
-        found.files.into_iter().map(|file| (PathBuf::from(file.name), file.text)).collect();
+        files.iter().map(|file| (PathBuf::from(&file.name), file.text.clone())).collect();
     let (policies, mistakes) = read_texts(&texts);
     match mistakes.iter().find(|mistake| mistake.is_error()) {
         // The broker has read them: what is not understood here is newer than this program.
@@ -170,7 +188,7 @@ async fn plan(context: &Context, client: &Client, args: &FlowFiles) -> Result<Ex
     Ok(Exit::DONE)
 }
 
-fn plan_table(changes: &[Change]) -> Sheet {
+pub(super) fn plan_table(changes: &[Change]) -> Sheet {
     let rows = changes.iter().flat_map(|change| {
         let (mark, tone) = match change.what {
             What::Added => ("+ added", Tone::Good),
@@ -193,7 +211,7 @@ fn plan_table(changes: &[Change]) -> Sheet {
 }
 
 /// What these files say; nothing where one has a mistake, which is told.
-fn understood(texts: &Texts) -> Option<Policies> {
+pub(super) fn understood(texts: &Texts) -> Option<Policies> {
     let (policies, mistakes) = read_texts(texts);
     tell(&mistakes);
     (!mistakes.iter().any(Mistake::is_error)).then_some(policies)
@@ -277,7 +295,7 @@ fn beside(file: &cases::TestFile) -> Result<Texts> {
 }
 
 /// The texts of files and of folders' files; those with cases or those with flows.
-fn texts(paths: &[PathBuf], tests: bool) -> Result<Texts> {
+pub(super) fn texts(paths: &[PathBuf], tests: bool) -> Result<Texts> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

@@ -11,6 +11,7 @@ mod delegate;
 mod explain;
 mod fleet;
 mod flows;
+mod flows_apply;
 mod grants;
 mod life;
 mod login;

@@ -193,6 +193,9 @@ pub struct Policies {
     pub flows: BTreeMap<FlowName, AccessFlow>,
     /// What no flow can give.
     pub guardrails: GuardrailSet,
+    /// Whether the flows in force cannot be known, because what says so is not believed. Then none is
+    /// in force, and none that is missing was removed.
+    pub unknown: bool,
     /// The flows by who may ask; made when it is first needed, from the flows as they are then.
     pub index: FlowIndex,
 }

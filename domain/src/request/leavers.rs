@@ -53,7 +53,7 @@ impl Policies {
             return Some(Loss::Left);
         }
         let Some(flow) = self.flows.get(flow) else {
-            return Some(Loss::FlowRemoved);
+            return (!self.unknown).then_some(Loss::FlowRemoved);
         };
         (!flow.admits(person, directory)).then_some(Loss::NotARequester)
     }

@@ -416,6 +416,16 @@ fn losses(#[case] directory: Directory, #[case] has_flow: bool, #[case] expected
     }
 }
 
+/// What nobody knows was not removed: what is under way goes on, but people who left lose it.
+#[test]
+fn flows_that_are_not_known_take_nothing_away() {
+    let flow = flow(by_requester(), dba());
+    let policies = Policies { unknown: true, ..Policies::default() };
+    assert_eq!(policies.loss(&flow.name, &id("ana"), &directory()), None);
+    let gone = policies.loss(&flow.name, &id("ana"), &without("ana"));
+    assert_eq!(gone, Some(Loss::Left));
+}
+
 #[rstest]
 #[case(OnChange::Revoke, Loss::Left, true)]
 #[case(OnChange::Revoke, Loss::NotARequester, true)]

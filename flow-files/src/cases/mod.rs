@@ -10,6 +10,7 @@ use std::{fmt, path::PathBuf};
 
 use ebbgate_domain::{
     Timestamp,
+    delegation::Delegation,
     duration::AccessDuration,
     inventory::Inventory,
     names::{FlowName, PermissionName, PrincipalId, ResourceId},
@@ -30,6 +31,8 @@ pub struct TestFile {
     pub flows: Vec<PathBuf>,
     /// The people of its cases.
     pub directory: Directory,
+    /// Who of them speaks in whose place, and when.
+    pub delegations: Vec<Delegation>,
     /// The resources of its cases.
     pub inventory: Inventory,
     /// The cases.

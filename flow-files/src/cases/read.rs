@@ -4,6 +4,8 @@ use std::path::Path;
 
 use ebbgate_domain::{
     Timestamp,
+    delegation::Delegation,
+    ids::DelegationId,
     inventory::{Inventory, Resource},
     names::{GroupName, IntegrationName, PrincipalId},
     principal::{Directory, Principal},
@@ -33,10 +35,43 @@ fn document(file: &Path, text: &str, mistakes: &mut Mistakes) -> Option<TestFile
     let world = World { people: &people, resources: &resources };
     let nodes = map.need("cases").map_or_else(Vec::new, Node::list);
     let cases = nodes.into_iter().filter_map(|node| case(node, &world, map.mistakes)).collect();
+    let directory = Directory::new(people.clone());
+    let mut delegations = Vec::new();
+    for node in map.take("delegations").map_or_else(Vec::new, Node::list) {
+        let read = delegation(node, &world, &delegations, &directory, map.mistakes);
+        delegations.extend(read);
+    }
     map.finish();
-    let (directory, inventory) =
-        (Directory::new(people.clone()), Inventory::new(resources.clone()));
-    Some(TestFile { file: file.to_owned(), flows, directory, inventory, cases })
+    let inventory = Inventory::new(resources.clone());
+    Some(TestFile { file: file.to_owned(), flows, directory, delegations, inventory, cases })
+}
+
+/// One that the broker would have taken when it began.
+fn delegation(
+    node: Node,
+    world: &World<'_>,
+    others: &[Delegation],
+    directory: &Directory,
+    mistakes: &mut Mistakes,
+) -> Option<Delegation> {
+    let mut map = node.map(mistakes)?;
+    let place = map.place;
+    let from = map.need("from").and_then(|node| world.person(&node, map.mistakes));
+    let to = map.need("to").and_then(|node| world.person(&node, map.mistakes));
+    let since = map.need("since").and_then(|node| moment(&node, map.mistakes));
+    let until = map.need("until").and_then(|node| moment(&node, map.mistakes));
+    map.finish();
+    let (from, to, since, until) = (from?, to?, since?, until?);
+    let number = u8::try_from(others.len()).unwrap_or(u8::MAX);
+    let id = DelegationId::new(since, [number; 10]);
+    let delegation = Delegation { id, from, to, since, until, ended_at: None };
+    match delegation.check(others, directory, since) {
+        Ok(()) => Some(delegation),
+        Err(refusal) => {
+            mistakes.add(place, refusal);
+            None
+        }
+    }
 }
 
 fn list<T>(

@@ -123,7 +123,8 @@ fn approvers(
 
 /// The people of the file at one moment.
 fn people<'a>(file: &'a TestFile, policies: &'a Policies, now: Timestamp) -> People<'a> {
-    People { schedules: &policies.schedules, ..People::new(&file.directory, now) }
+    let (schedules, delegations) = (&policies.schedules, &file.delegations);
+    People { schedules, delegations, ..People::new(&file.directory, now) }
 }
 
 /// Asks and lets people speak; the first rule that says no ends it.

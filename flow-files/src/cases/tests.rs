@@ -45,7 +45,11 @@ fn policies() -> Policies {
 
 /// A case of Ana's with these keys, run; the mistakes where it can't be read.
 fn run(keys: &str) -> Result<Option<String>, Vec<String>> {
-    let case = format!("{WORLD}  - {{name: x, user: ana@example.com, resource: shop, {keys}}}\n");
+    run_in(WORLD, keys)
+}
+
+fn run_in(world: &str, keys: &str) -> Result<Option<String>, Vec<String>> {
+    let case = format!("{world}  - {{name: x, user: ana@example.com, resource: shop, {keys}}}\n");
     let mut found = Vec::new();
     let file = super::read(Path::new("x.test.yaml"), &case, &mut found);
     let Some(file) = file else {
@@ -88,6 +92,52 @@ fn holds(#[case] keys: &str) {
 #[case("flow: data-pi, expect: pending", "there is no flow 'data-pi': did you mean 'data-pii'?")]
 fn fails(#[case] keys: &str, #[case] failure: &str) {
     assert_eq!(run(keys), Ok(Some(failure.to_owned())));
+}
+
+/// Who is away has a substitute, who is asked for as long as that holds.
+#[rstest]
+#[case(
+    "expect: pending, approvers: [maria@example.com, joao@example.com, carlos@example.com, ana2@example.com]",
+    None
+)]
+#[case("approve: [ana2@example.com, joao@example.com], expect: approved", None)]
+#[case(
+    "at: 2026-01-08T00:00:00Z, approve: [ana2@example.com], expect: refused, code: not_an_approver",
+    None
+)]
+#[case("approve: [ana2@example.com], expect: approved", Some("it is pending"))]
+fn a_substitute_speaks(#[case] keys: &str, #[case] failure: Option<&str>) {
+    let more = "delegations: [{from: carlos@example.com, to: ana2@example.com, \
+                since: 2026-01-01T00:00:00Z, until: 2026-01-08T00:00:00Z}]\npeople:\n  \
+                - {id: ana2@example.com, groups: [finance]}";
+    let found = run_in(&WORLD.replacen("people:", more, 1), keys).unwrap();
+    assert_eq!(found.is_some(), failure.is_some(), "{found:?}");
+    assert!(failure.is_none_or(|why| found.unwrap().contains(why)));
+}
+
+#[rstest]
+#[case(
+    "from: carlos@example.com, to: carlos@example.com",
+    "2026-01-02",
+    "x.test.yaml:9:5: this delegation cannot be: "
+)]
+#[case(
+    "from: carlos@example.com, to: maria@example.com",
+    "2026-09-01",
+    "x.test.yaml:9:5: this delegation cannot be: "
+)]
+#[case("from: carlo@example.com, to: maria@example.com", "2026-01-02", "did you mean 'carlos@")]
+fn a_substitution_that_the_broker_would_refuse_is_a_mistake(
+    #[case] who: &str,
+    #[case] until: &str,
+    #[case] told: &str,
+) {
+    let more = format!(
+        "delegations:\n  - {{{who}, since: 2026-01-01T00:00:00Z, until: {until}T00:00:00Z}}\ncases:"
+    );
+    let world = WORLD.replacen("cases:", &more, 1);
+    let found = run_in(&world, "expect: pending").unwrap_err();
+    assert!(found.len() == 1 && found[0].contains(told), "{found:?}");
 }
 
 #[rstest]

@@ -3,11 +3,13 @@
 //! The readers stay the one truth: tests compare every object here with the keys that its reader
 //! asks for, and try the checked-in examples against it.
 
+mod cases;
 mod parts;
 
 use serde_json::{Value, json};
 
-use parts::{documents, tests};
+use cases::tests;
+use parts::documents;
 
 /// Where editors find the schemas from a file beside which they lie.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

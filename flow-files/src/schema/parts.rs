@@ -3,10 +3,8 @@
 use ebbgate_domain::inventory::ResourceKind;
 use serde_json::{Map, Value, json};
 
-use crate::cases::Outcome;
-
 /// An object with these keys and no others; those whose names end with `!` must be there.
-fn object(about: &str, keys: Vec<(&str, Value)>) -> Value {
+pub(super) fn object(about: &str, keys: Vec<(&str, Value)>) -> Value {
     let required: Vec<_> = keys.iter().filter_map(|(key, _)| key.strip_suffix('!')).collect();
     let properties: Map<String, Value> = keys
         .iter()
@@ -25,24 +23,24 @@ fn object(about: &str, keys: Vec<(&str, Value)>) -> Value {
 }
 
 /// A shared part by its name, with what it is for here.
-fn part(name: &str, about: &str) -> Value {
+pub(super) fn part(name: &str, about: &str) -> Value {
     json!({"$ref": format!("#/$defs/{name}"), "description": about})
 }
 
 /// One, or a list.
-fn many(schema: &Value, about: &str) -> Value {
+pub(super) fn many(schema: &Value, about: &str) -> Value {
     json!({"description": about, "anyOf": [schema, {"type": "array", "items": schema}]})
 }
 
-fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"description": about, "type": "string"})
 }
 
-fn flag(about: &str) -> Value {
+pub(super) fn flag(about: &str) -> Value {
     json!({"description": about, "type": "boolean"})
 }
 
-fn one_of(words: &[&str], about: &str) -> Value {
+pub(super) fn one_of(words: &[&str], about: &str) -> Value {
     json!({"description": about, "enum": words})
 }
 
@@ -425,72 +423,6 @@ fn break_glass() -> Value {
         vec![
             ("review_within!", part("duration", "how long after its use a review must be written")),
             ("notify!", many(&part("recipient", ""), "who is told at once")),
-        ],
-    )
-}
-
-/// The objects of test files.
-pub(super) fn tests() -> Vec<(String, Value)> {
-    let person = object(
-        "a person of the cases",
-        vec![
-            ("id!", part("person", "their name, as an e-mail address")),
-            ("groups", many(&part("name", ""), "their groups")),
-            ("manager", part("person", "who their manager is")),
-            ("disabled", flag("whether they have left")),
-        ],
-    );
-    let resource = object(
-        "a resource of the cases",
-        vec![
-            ("integration!", part("name", "where it lives")),
-            ("type!", part("type", "what it is")),
-            ("name!", text("what its target calls it")),
-            ("tags", json!({"type": "object", "additionalProperties": {"$ref": "#/$defs/scalar"}})),
-        ],
-    );
-    let file = object(
-        "cases that try flows out without a broker",
-        vec![
-            (
-                "flows",
-                many(&json!({"type": "string"}), "the flow files, relative to this one; else all"),
-            ),
-            ("people!", many(&part("test_person", ""), "the people of the cases")),
-            ("resources!", many(&part("test_resource", ""), "the resources of the cases")),
-            ("cases!", many(&part("Case", ""), "the cases")),
-        ],
-    );
-    [("TestFile", file), ("Case", case()), ("test_person", person), ("test_resource", resource)]
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into()
-}
-
-fn case() -> Value {
-    let outcomes = Outcome::ALL.map(Outcome::as_str);
-    object(
-        "somebody asks, others say what they say, and something is expected",
-        vec![
-            ("name!", text("what it shows")),
-            ("user!", part("person", "who asks")),
-            ("resource!", many(&json!({"type": "string"}), "what for, by id or by name")),
-            ("permission", part("name", "which level of access")),
-            ("flow", part("name", "through which flow")),
-            ("for", part("duration", "for how long")),
-            ("reason", text("why")),
-            ("ticket", text("the ticket")),
-            ("at", text("when, such as 2026-01-05T12:00:00Z, which is the default")),
-            ("after", part("duration", "how long after that approvers are looked at and speak")),
-            ("approve", many(&part("person", ""), "who says yes, in this order")),
-            ("deny", many(&part("person", ""), "who says no then")),
-            ("expect!", one_of(&outcomes, "how it must end")),
-            ("code", text("with which code it is refused")),
-            ("approvers", many(&part("person", ""), "exactly those who can still decide")),
-            ("duration", part("duration", "for how long access is")),
-            (
-                "grants",
-                json!({"description": "how many grants it becomes", "type": "integer", "minimum": 1}),
-            ),
         ],
     )
 }

@@ -162,6 +162,17 @@ fn probes_of_tests() -> Vec<(&'static str, String)> {
         ("/$defs/test_person", file(&probe, "", "", "")),
         ("/$defs/test_resource", file("", &probe, "", "")),
         ("/$defs/Case", file("", "", &probe, "")),
+        (
+            "/$defs/test_delegation",
+            file(
+                "}, {id: cd",
+                "",
+                "",
+                &format!(
+                    "delegations: [{{from: ab, to: cd, since: 2026-01-01T00:00:00Z, until: 2026-01-02T00:00:00Z{probe}}}]\n"
+                ),
+            ),
+        ),
     ]
 }
 

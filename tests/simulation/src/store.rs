@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
-        OutboxItem, RequestQuery, Versioned, Write,
+        AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
+        IdempotencyKey, OutboxItem, RequestQuery, Versioned, Write,
     },
 };
 use ebbgate_domain::{
     Timestamp,
     audit::{AuditEvent, AuditRecord, Hash},
     delegation::Delegation,
+    flow_set::FlowSet,
     grant::{Grant, GrantState},
     ids::{AgentId, DelegationId, GrantId, NoticeId, RequestId, TokenId},
     names::{ChannelName, IntegrationName, PrincipalId},
@@ -44,6 +45,7 @@ pub struct Records {
     /// The notices that came in since somebody last looked.
     pub new_notices: Vec<OutboxItem>,
     delegations: BTreeMap<DelegationId, Versioned<Delegation>>,
+    flows: Vec<FlowSet>,
     agents: BTreeMap<AgentId, AgentRecord>,
     tokens: BTreeMap<TokenId, EnrolmentToken>,
     keys: BTreeMap<(PrincipalId, String), IdempotencyKey>,
@@ -105,6 +107,10 @@ impl Records {
         check_versions(&change.requests, |request| request.id, &self.requests)?;
         check_versions(&change.grants, |grant| grant.id, &self.grants)?;
         check_versions(&change.delegations, |delegation| delegation.id, &self.delegations)?;
+        let next = self.flows.len() as u64 + 1;
+        if change.flows.as_ref().is_some_and(|set| set.number != next) {
+            return Err(StoreError::Conflict);
+        }
         let bodies = bodies(&change.events)?;
 
         self.commits += 1;
@@ -128,6 +134,7 @@ impl Records {
             let written = written(write);
             self.delegations.insert(written.value.id, written);
         }
+        self.flows.extend(change.flows);
         change.agents.into_iter().for_each(|agent| self.put_agent(agent));
         self.tokens.extend(change.tokens.into_iter().map(|token| (token.id, token)));
         self.new_notices.extend(change.notices.iter().cloned());
@@ -335,6 +342,23 @@ impl Store for MemoryStore {
         self.read(|records| {
             let all = records.delegations.values().filter(|found| found.value.end() > now);
             all.cloned().collect()
+        })
+        .await
+    }
+
+    async fn applied_flows(&self, newer_than: u64) -> Result<Option<Applied>, StoreError> {
+        self.read(|records| {
+            let last = records.flows.last().filter(|set| set.number > newer_than);
+            last.map(|set| Applied { number: set.number, set: Some(set.clone()) })
+        })
+        .await
+    }
+
+    async fn flow_sets(&self, before: Option<u64>, limit: u32) -> Result<Vec<FlowSet>, StoreError> {
+        let wanted = |set: &&FlowSet| before.is_none_or(|before| set.number < before);
+        self.read(|records| {
+            let all = records.flows.iter().rev().filter(wanted);
+            all.take(limit as usize).cloned().collect()
         })
         .await
     }

@@ -1,8 +1,9 @@
 //! What a world shall have, and how it is put together.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::{RunningCloud, World};
 use crate::{
@@ -52,6 +53,7 @@ pub struct Builder {
     channels: String,
     guardrails: Option<String>,
     postgres_store: bool,
+    applied_flows: bool,
 }
 
 impl Builder {
@@ -140,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// Has its flows applied by an administrator, and not in files.
+    #[must_use]
+    pub fn applied_flows(mut self) -> Self {
+        self.applied_flows = true;
+        self
+    }
+
     /// Has an AWS account, on fake-aws.
     #[must_use]
     pub fn aws(mut self) -> Self {
@@ -212,6 +221,7 @@ impl Builder {
             Some(server) => settings::with_postgres_store(&text, server),
             None => text,
         };
+        let text = if self.applied_flows { settings::with_applied_flows(&text) } else { text };
         // On both its loopback, for people, and its end of the cable, for the agent.
         let text = if cable.is_some() {
             text.replace("listen: 127.0.0.1", "listen: 0.0.0.0")
@@ -262,6 +272,10 @@ impl Builder {
             tells_logs: true,
             dir,
         };
+        world.broker.start().await?;
+        if self.applied_flows {
+            world.apply_folder().await?;
+        }
         world.open(&self.partition, &self.agent_settings).await?;
         Ok(world)
     }
@@ -282,8 +296,21 @@ async fn start_cloud(cloud: Cloud, dir: &Path) -> Result<(RunningCloud, Option<A
 }
 
 impl World {
+    /// Applies the files that lie in the broker's folder.
+    async fn apply_folder(&self) -> Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.broker.folder().join("flows"))? {
+            let entry = entry?;
+            let text = fs::read_to_string(entry.path())?;
+            files.push(json!({"name": entry.file_name().to_string_lossy(), "text": text}));
+        }
+        let adam = self.api(Person::Adam)?.with_header("if-none-match", "*");
+        let body = Some(json!({ "files": files }));
+        adam.send(reqwest::Method::PUT, "flows", body, None).await?.status(200)?;
+        Ok(())
+    }
+
     async fn open(&mut self, partition: &str, agent_settings: &str) -> Result<()> {
-        self.broker.start().await?;
         let served: Vec<_> = self
             .databases
             .iter()

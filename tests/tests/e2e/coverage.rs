@@ -36,12 +36,22 @@ struct Operation {
     id: String,
     /// What is sent.
     body: Option<Value>,
+    /// The ETag that it is sent with.
+    tag: Option<String>,
     /// Which action the audit log then has; none for those that change nothing.
     leaves: Option<&'static str>,
 }
 
 fn read(path: &'static str, may: May) -> Operation {
-    Operation { method: Method::GET, path, may, id: String::new(), body: None, leaves: None }
+    Operation {
+        method: Method::GET,
+        path,
+        may,
+        id: String::new(),
+        body: None,
+        tag: None,
+        leaves: None,
+    }
 }
 
 fn read_one(path: &'static str, may: May, id: &str) -> Operation {
@@ -50,11 +60,11 @@ fn read_one(path: &'static str, may: May, id: &str) -> Operation {
 
 fn change(path: &'static str, may: May, id: &str, body: Value, leaves: &'static str) -> Operation {
     let (id, body, leaves) = (id.to_owned(), Some(body), Some(leaves));
-    Operation { method: Method::POST, path, may, id, body, leaves }
+    Operation { method: Method::POST, path, may, id, body, tag: None, leaves }
 }
 
 async fn world() -> Result<World> {
-    World::builder().flow("life.yaml", LIFE_FLOWS).start().await
+    World::builder().flow("life.yaml", LIFE_FLOWS).applied_flows().start().await
 }
 
 /// An approved request that its requester can activate, one that can have more time, and an
@@ -71,6 +81,17 @@ async fn in_all_stages(world: &World) -> Result<[String; 3]> {
     let used = ana.post("requests", wish).await?.status(201)?;
     world.grant_in_state(grant_id(&used)?, "revoked").await?;
     Ok([waiting, text(&live, "request_id")?.to_owned(), text(&used, "id")?.to_owned()])
+}
+
+/// One flow more beside those in force.
+async fn apply_more(world: &World, may: May) -> Result<Operation> {
+    let answer = world.api(Adam)?.get("flows").await?;
+    let tag = answer.headers.get("etag").context("an ETag")?.to_str()?.to_owned();
+    let mut files = answer.body["files"].as_array().context("files")?.clone();
+    let more = "kind: Scope\nname: more\nmatch: {integration: orders}\n";
+    files.push(json!({"name": "more.yaml", "text": more}));
+    let put = change("/flows", may, "", json!({ "files": files }), "flows.applied");
+    Ok(Operation { method: Method::PUT, tag: Some(tag), ..put })
 }
 
 /// All operations, each with what it needs to succeed in a world made for it.
@@ -112,6 +133,9 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read_one("/explain", Known, &format!("?resource={SHOP}")),
         read_one("/explain/reach", auditor, &format!("?resource={SHOP}")),
         read("/flows", auditor),
+        read("/flows/versions", auditor),
+        read_one("/flows/versions/{id}", auditor, "1"),
+        apply_more(world, by_role).await?,
         read("/inventory", auditor),
         read("/requests", Known),
         read("/grants", Known),
@@ -179,6 +203,8 @@ impl Operation {
     }
 
     async fn call(&self, api: &ebbgate_tests::api::Api) -> Result<ebbgate_tests::api::Answer> {
+        let tagged = self.tag.as_ref().map(|tag| api.with_header("if-match", tag));
+        let api = tagged.as_ref().unwrap_or(api);
         api.send(self.method.clone(), &self.address(), self.body.clone(), None).await
     }
 }

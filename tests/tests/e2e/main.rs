@@ -6,6 +6,7 @@
 
 mod activation;
 mod agent_protocol;
+mod applied_flows;
 mod approval;
 mod audit;
 mod break_glass;

@@ -7,6 +7,7 @@ mod emergencies;
 mod extension;
 mod faults;
 mod fleet;
+mod flows;
 mod guardrails;
 mod harness;
 mod leavers;

@@ -8,6 +8,7 @@ use futures_util::future::{join_all, select};
 use super::{
     Checked,
     delegations::delegation,
+    flow_sets::set as flow_set,
     samples::{
         Made, agent, agent_id, at, channel, event, grant, grant_id, key, notice, put, request,
         request_id, token,
@@ -121,6 +122,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
             agents: vec![agent(3, "site-a")?],
             tokens: vec![token(4)?],
             spend: None,
+            flows: Some(flow_set(1)?),
             events: vec![event(0), event(1)],
             notices: vec![notice(5, 1)?],
             replay: None,
@@ -134,6 +136,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     assert_eq!(store.request(request_id(1)).await?, None);
     assert_eq!(store.grant(grant_id(2)).await?, None);
     assert_eq!(store.delegations(at(0)).await?, []);
+    assert_eq!(store.flow_sets(None, 9).await?, []);
     assert_eq!(store.agent(agent_id(3)).await?, None);
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, None);
     assert_eq!(store.idempotency(&nobody, "k").await?, None);
@@ -145,6 +148,7 @@ pub async fn a_change_is_written_whole_or_not_at_all(store: &dyn Store) -> Check
     store.commit(everything(last)?).await?;
     assert!(store.request(request_id(1)).await?.is_some());
     assert_eq!(store.delegations(at(0)).await?.len(), 1);
+    assert_eq!(store.flow_sets(None, 9).await?, [flow_set(1)?]);
     assert_eq!(store.agent(agent_id(3)).await?, Some(agent(3, "site-a")?));
     assert_eq!(store.enrolment_token(&token(4)?.secret_hash).await?, Some(token(4)?));
     assert_eq!(store.idempotency(&nobody, "k").await?, Some(key("ana@example.com", "k", "req")?));

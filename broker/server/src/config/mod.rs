@@ -1,8 +1,10 @@
-//! Settings: one YAML file, and the users file, flow files and guardrails that it names. Everything is read and
-//! every mistake is told before anything starts.
+//! Settings: one YAML file, and the users file, flow files and guardrails that it names. Everything is
+//! read and every mistake is told before anything starts.
 
+mod applied;
 mod channels;
 mod guardrails;
+mod live;
 mod settings;
 mod users;
 
@@ -10,20 +12,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use aws_lc_rs::digest;
 use ebbgate_broker_identity::Tokens;
-use ebbgate_broker_ports::{Address, Catalogue, Snapshot};
+use ebbgate_broker_ports::{Address, Snapshot};
 use ebbgate_domain::{
     flow::{Policies, Recipient},
+    flow_set::FlowFile,
     inventory::{Inventory, ResourceKind},
-    notice::Reach,
+    notice::{Reach, Route},
     principal::{Directory, Principal},
 };
 
 use ebbgate_settings::{Mistake, Mistakes, Severity};
+pub(crate) use live::{FlowsInForce, LiveConfig};
+use settings::FlowSource;
 pub(crate) use settings::{Aws, Integration, Settings, StoreUrl, Target, TlsFiles};
 
 /// Everything that the settings say, checked.
@@ -32,7 +35,8 @@ pub(crate) struct Config {
     pub settings: Settings,
     pub snapshot: Snapshot,
     pub tokens: Tokens,
-    pub flow_files: FlowFiles,
+    /// None of them where administrators apply flows: those are in the store.
+    pub flows: FlowsInForce,
     /// What is no mistake yet somebody should look at.
     pub warnings: Vec<Mistake>,
 }
@@ -54,31 +58,6 @@ impl fmt::Display for BadConfig {
     }
 }
 
-/// The flow files in force, as they were written.
-#[derive(Debug, Default)]
-pub(crate) struct FlowFiles {
-    /// The first 32 hex digits of SHA-256 over names and texts.
-    pub version: String,
-    /// Names, relative to the settings where they lie below, and texts.
-    pub files: Vec<(String, String)>,
-}
-
-impl FlowFiles {
-    fn new(texts: &[(PathBuf, String)], base: &Path) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut files = Vec::with_capacity(texts.len());
-        for (path, text) in texts {
-            let name = path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
-            for part in [&name, text] {
-                context.update(&(part.len() as u64).to_be_bytes());
-                context.update(part.as_bytes());
-            }
-            files.push((name, text.clone()));
-        }
-        Self { version: hex::encode(&context.finish().as_ref()[..16]), files }
-    }
-}
-
 /// Reads the settings file and all files that it names.
 ///
 /// # Errors
@@ -94,7 +73,10 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let integrations =
         settings.as_ref().map_or_else(BTreeSet::new, |settings| settings.integration_names.clone());
     let users_file = settings.as_ref().map(|settings| settings.users.clone());
-    let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.flows.clone());
+    let patterns = match settings.as_ref().map(|settings| &settings.flows) {
+        Some(FlowSource::Files(patterns)) => patterns.clone(),
+        _ => Vec::new(),
+    };
     let flow_files = files(&patterns, &mut mistakes);
     let patterns = settings.as_ref().map_or_else(Vec::new, |settings| settings.guardrails.clone());
     let guardrail_files = files(&patterns, &mut mistakes);
@@ -107,17 +89,24 @@ pub(crate) fn load(file: &Path) -> Result<Config, BadConfig> {
     let mut policies = ebbgate_flow_files::read(&texts, Some(&integrations), &mut all);
     policies.guardrails = guardrails::read(&guardrail_files, &mut all);
     all.extend(doubts(file, &users.principals, &policies));
-    all.extend(settings.iter().flat_map(|settings| unheard(file, settings, &policies)));
+    let routes = settings.as_ref().map_or_else(Vec::new, Settings::routes);
+    all.extend(unheard(file, &routes, &policies));
     all.sort();
     match settings {
         Some(settings) if !all.iter().any(Mistake::is_error) => {
             let snapshot = snapshot(&settings, users.principals, policies);
-            let flow_files = FlowFiles::new(&texts, &base);
+            let flows = FlowsInForce::of(named(texts, &base));
             let tokens = Tokens::new(users.tokens);
-            Ok(Config { settings, snapshot, tokens, flow_files, warnings: all })
+            Ok(Config { settings, snapshot, tokens, flows, warnings: all })
         }
         _ => Err(BadConfig(all)),
     }
+}
+
+/// Files by their names, relative to the settings where they lie below.
+fn named(texts: Vec<(PathBuf, String)>, base: &Path) -> Vec<FlowFile> {
+    let name = |path: &Path| path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned();
+    texts.into_iter().map(|(path, text)| FlowFile { name: name(&path), text }).collect()
 }
 
 /// What is doubtful about the flows' approvers as people are now.
@@ -137,12 +126,11 @@ fn doubts(file: &Path, principals: &[Principal], policies: &Policies) -> Vec<Mis
 }
 
 /// Flows that tell channels which are not there: nobody hears them.
-fn unheard(file: &Path, settings: &Settings, policies: &Policies) -> Vec<Mistake> {
-    let watched: BTreeSet<_> = settings
-        .channels
+fn unheard(file: &Path, routes: &[Route], policies: &Policies) -> Vec<Mistake> {
+    let watched: BTreeSet<_> = routes
         .iter()
-        .filter(|setting| matches!(setting.route.reach, Reach::Watchers { .. }))
-        .map(|setting| &setting.route.channel)
+        .filter(|route| matches!(route.reach, Reach::Watchers { .. }))
+        .map(|route| &route.channel)
         .collect();
     let told = policies.flows.values().flat_map(|flow| {
         let emergency = flow.break_glass.iter().flat_map(|rule| &rule.notify);
@@ -222,7 +210,7 @@ fn snapshot(settings: &Settings, principals: Vec<Principal>, policies: Policies)
         .collect();
     Snapshot {
         agents,
-        routes: settings.channels.iter().map(|channel| channel.route.clone()).collect(),
+        routes: settings.routes(),
         directory: Directory::new(principals),
         policies,
         inventory: Inventory::new(settings.integrations.iter().flat_map(|i| i.resources.clone())),
@@ -250,46 +238,5 @@ impl Integration {
                     .map(|url| url.as_str().trim_end_matches('/').to_owned()),
             },
         }
-    }
-}
-
-/// The settings in force; replaced as a whole when they are read again.
-#[derive(Debug)]
-pub(crate) struct LiveConfig {
-    snapshot: arc_swap::ArcSwap<Snapshot>,
-    tokens: arc_swap::ArcSwap<Tokens>,
-    flow_files: arc_swap::ArcSwap<FlowFiles>,
-}
-
-impl LiveConfig {
-    pub(crate) fn new(snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) -> Self {
-        Self {
-            snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
-            tokens: arc_swap::ArcSwap::from_pointee(tokens),
-            flow_files: arc_swap::ArcSwap::from_pointee(flow_files),
-        }
-    }
-
-    /// Puts new people, flows and resources in force.
-    pub(crate) fn replace(&self, snapshot: Snapshot, tokens: Tokens, flow_files: FlowFiles) {
-        self.snapshot.store(Arc::new(snapshot));
-        self.tokens.store(Arc::new(tokens));
-        self.flow_files.store(Arc::new(flow_files));
-    }
-
-    /// The flow files in force.
-    pub(crate) fn flow_files(&self) -> Arc<FlowFiles> {
-        self.flow_files.load_full()
-    }
-
-    /// The tokens in force.
-    pub(crate) fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.load_full()
-    }
-}
-
-impl Catalogue for LiveConfig {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
     }
 }

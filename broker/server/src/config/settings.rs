@@ -9,6 +9,7 @@ use std::{
 use ebbgate_domain::{
     inventory::{Resource, ResourceKind},
     names::{AgentName, IntegrationName},
+    notice::Route,
     principal::Subject,
 };
 use secrecy::SecretString;
@@ -32,8 +33,29 @@ pub(crate) struct Settings {
     /// The names of all integrations, of those with mistakes too: flows may refer to them.
     pub integration_names: BTreeSet<IntegrationName>,
     pub channels: Vec<ChannelSetting>,
-    pub flows: Vec<FilePattern>,
+    pub flows: FlowSource,
     pub guardrails: Vec<FilePattern>,
+}
+
+/// Where flows come from.
+#[derive(Debug, Clone)]
+pub(crate) enum FlowSource {
+    /// Files.
+    Files(Vec<FilePattern>),
+    /// Administrators apply them; the store keeps them.
+    Applied,
+}
+
+impl Settings {
+    /// Which channel carries what.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        self.channels.iter().map(|channel| channel.route.clone()).collect()
+    }
+
+    /// The integrations that applied flows may refer to; none where flows are in files.
+    pub(crate) fn applied_flows(&self) -> Option<BTreeSet<IntegrationName>> {
+        matches!(self.flows, FlowSource::Applied).then(|| self.integration_names.clone())
+    }
 }
 
 /// Where records are kept.
@@ -133,10 +155,9 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         .collect();
     let channels = map.take("channels");
     let channels = channels::read(channels, base, map.mistakes);
-    let flows = map.need("flows");
-    let flows = patterns(flows, base, map.mistakes);
-    let guardrails = map.take("guardrails");
-    let guardrails = patterns(guardrails, base, map.mistakes);
+    let flows = map.need("flows").map(|node| flows(node, base, map.mistakes));
+    let guardrails = map.take("guardrails").map_or_else(Vec::new, Node::list);
+    let guardrails = patterns(&guardrails, base, map.mistakes);
     map.finish();
     Some(Settings {
         listen,
@@ -150,19 +171,26 @@ pub(crate) fn read(text: &str, base: &Path, mistakes: &mut Mistakes) -> Option<S
         integrations,
         integration_names,
         channels,
-        flows,
+        flows: flows?,
         guardrails,
     })
 }
 
-fn patterns(node: Option<Node>, base: &Path, mistakes: &mut Mistakes) -> Vec<FilePattern> {
-    let nodes = node.map_or_else(Vec::new, Node::list);
-    let pattern = |node: Node| {
+/// `applied`, or patterns for files.
+fn flows(node: Node, base: &Path, mistakes: &mut Mistakes) -> FlowSource {
+    if node.text() == Some("applied") {
+        return FlowSource::Applied;
+    }
+    FlowSource::Files(patterns(&node.list(), base, mistakes))
+}
+
+fn patterns(nodes: &[Node], base: &Path, mistakes: &mut Mistakes) -> Vec<FilePattern> {
+    let pattern = |node: &Node| {
         let pattern: PathBuf = node.parse(mistakes)?;
         let glob = base.join(pattern).to_string_lossy().into_owned();
         Some(FilePattern { glob, place: node.place })
     };
-    nodes.into_iter().filter_map(pattern).collect()
+    nodes.iter().filter_map(pattern).collect()
 }
 
 fn store(node: &Node, base: &Path, mistakes: &mut Mistakes) -> Option<StoreUrl> {

@@ -7,12 +7,15 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, header},
 };
-use ebbgate_domain::{flow::AccessFlow, names::ResourceId, offer::approval_in_words};
+use ebbgate_domain::{
+    flow::AccessFlow, flow_set::FlowFile, names::ResourceId, offer::approval_in_words,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
+    applied::FlowSetBody,
     dto::Page,
     extract::{Params, cursor, page_size},
     problem::Problem,
@@ -23,6 +26,13 @@ use super::{
 pub(crate) struct FlowsBody {
     /// Changes with the files; the same as the ETag.
     version: String,
+    /// `files` where they are in files, `applied` where administrators apply them.
+    source: &'static str,
+    /// False where what was applied last is not believed, or does not fit the settings: then no flows
+    /// are in force.
+    known: bool,
+    /// Who applied them.
+    applied: Option<FlowSetBody>,
     /// The files, as they were written.
     files: Vec<FlowFileBody>,
     flows: Vec<FlowBody>,
@@ -82,20 +92,29 @@ pub(crate) struct KnownResourceBody {
 /// The scopes, permissions and flows in force, with the files that they are from.
 #[utoipa::path(get, path = "/api/v1/flows", responses((status = 200, body = FlowsBody, headers(("ETag" = String)))))]
 pub(crate) async fn flows(State(api): State<Api>) -> (HeaderMap, Json<FlowsBody>) {
-    let files = api.config.flow_files();
+    let flows = api.config.flows();
     let snapshot = api.broker.snapshot();
     let body = FlowsBody {
-        version: files.version.clone(),
-        files: files
-            .files
-            .iter()
-            .map(|(name, text)| FlowFileBody { name: name.clone(), text: text.clone() })
-            .collect(),
+        version: flows.version.clone(),
+        source: if api.config.is_applied() { "applied" } else { "files" },
+        known: !snapshot.policies.unknown,
+        applied: flows.set.as_ref().map(|set| FlowSetBody::new(set, flows.version.clone())),
+        files: flows.files.iter().cloned().map(FlowFileBody::from).collect(),
         flows: snapshot.policies.flows.values().map(FlowBody::new).collect(),
     };
-    let etag = HeaderValue::from_str(&format!("\"{}\"", files.version));
-    let headers = etag.map(|etag| HeaderMap::from_iter([(header::ETAG, etag)]));
-    (headers.unwrap_or_default(), Json(body))
+    (etag(&flows.version), Json(body))
+}
+
+/// A version as an ETag.
+pub(super) fn etag(version: &str) -> HeaderMap {
+    let etag = HeaderValue::from_str(&format!("\"{version}\""));
+    etag.map(|etag| HeaderMap::from_iter([(header::ETAG, etag)])).unwrap_or_default()
+}
+
+impl From<FlowFile> for FlowFileBody {
+    fn from(FlowFile { name, text }: FlowFile) -> Self {
+        Self { name, text }
+    }
 }
 
 impl FlowBody {

@@ -3,6 +3,7 @@
 
 mod admin;
 mod agents;
+mod applied;
 mod approval;
 mod channels;
 mod delegations;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -42,6 +43,9 @@ pub(crate) use openapi::document;
 
 /// The largest body that is read, in bytes.
 const LARGEST_BODY: usize = 256 * 1024;
+
+/// The same for flows, which come all at once.
+const LARGEST_FLOWS: usize = 4 * 1024 * 1024;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +69,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/resources", get(requests::resources))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/explain/reach", get(explain::reach))
-        .route("/api/v1/flows", get(flows::flows))
+        .route("/api/v1/flows/versions", get(applied::versions))
+        .route("/api/v1/flows/versions/{id}", get(applied::version))
         .route("/api/v1/inventory", get(flows::inventory))
         .route("/api/v1/requests", get(requests::list).post(requests::submit))
         .route("/api/v1/requests/{id}", get(requests::show))
@@ -94,11 +99,17 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/sessions/end", post(sessions::end))
         .route("/api/v1/audit", get(admin::audit))
         .route("/api/v1/audit/verify", get(admin::verify))
+        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
+        .merge(
+            Router::new()
+                .route("/api/v1/flows", get(flows::flows).put(applied::apply))
+                .layer(RequestBodyLimitLayer::new(LARGEST_FLOWS))
+                .layer(DefaultBodyLimit::disable()),
+        )
         .route_layer(middleware::from_fn_with_state(api.clone(), door))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::new())
-        .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
         .with_state(api)
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    admin, agents, approval, channels, delegations, endpoints, explain, flows, grants, life,
-    requests, reviews, sessions, system,
+    admin, agents, applied, approval, channels, delegations, endpoints, explain, flows, grants,
+    life, requests, reviews, sessions, system,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +28,9 @@ use super::{
         explain::explain,
         explain::reach,
         flows::flows,
+        applied::apply,
+        applied::versions,
+        applied::version,
         flows::inventory,
         requests::submit,
         requests::list,

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ebbgate_broker_app::{AppError, Mistake};
-use ebbgate_broker_ports::StoreError;
+use ebbgate_broker_ports::{FlowMistake, StoreError};
 use ebbgate_connector_api::ErrorKind;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -74,6 +74,16 @@ impl Problem {
         problem
     }
 
+    /// Each mistake with its place is a field of its own.
+    fn flow_mistakes(mistakes: Vec<FlowMistake>) -> Self {
+        let (count, s) = (mistakes.len(), if mistakes.len() == 1 { "" } else { "s" });
+        let detail = format!("{count} mistake{s} in the flows: nothing was applied");
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "flows_invalid", detail);
+        let field = |FlowMistake { place, message }| FieldProblem { field: place, message };
+        problem.errors = mistakes.into_iter().map(field).collect();
+        problem
+    }
+
     fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -107,6 +117,14 @@ impl From<AppError> for Problem {
             AppError::Invalid(mistakes) => Self::invalid(mistakes),
             AppError::KeyReused | AppError::KeySpent => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", text)
+            }
+            AppError::FlowsInFiles => Self::new(StatusCode::CONFLICT, "flows_in_files", text),
+            AppError::FlowsChanged { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "flows_changed", text)
+            }
+            AppError::FlowMistakes(mistakes) => Self::flow_mistakes(mistakes),
+            AppError::FlowsUnknown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "flows_unknown", text)
             }
             AppError::TokenRefused => Self::new(StatusCode::FORBIDDEN, "token_refused", text),
             AppError::Connector(error) => {

@@ -5,6 +5,7 @@
 mod audit;
 mod delegations;
 mod documents;
+mod flow_sets;
 mod key_file;
 mod log;
 mod notices;
@@ -19,6 +20,7 @@ mod wanted;
 pub use audit::{HeadRow, append};
 pub use delegations::DelegationRow;
 pub use documents::{AgentRow, Document, GrantRow, RequestRow, Row, TokenRow, encode};
+pub use flow_sets::{FlowSetRow, Shelf, applied, flow_set, listed};
 pub use key_file::{SealKeyError, SealKeyFile};
 pub use log::{Book, Standing};
 pub use notices::{BacklogRow, NoticeRow, short_error};

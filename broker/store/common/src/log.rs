@@ -6,12 +6,17 @@
 //! The log is heeded from the oldest row on that is asked about, and followed as it grows. See
 //! docs/adr/0007-sealed-documents.md.
 
-use std::{collections::HashMap, future::Future};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+};
 
 use ebbgate_broker_ports::{StoreError, store::AuditHead};
 use ebbgate_domain::audit::{Action, Actor, AuditEvent, AuditRecord, BrokenChain, ChainWalk, Hash};
 
-use crate::{HeadRow, SealKey, Table, failed, unsigned};
+use serde_json::Value;
+
+use crate::{HeadRow, SealKey, Table, failed, flow_sets, unsigned};
 
 /// How many records are read at once.
 const PAGE: u32 = 1_000;
@@ -36,6 +41,8 @@ struct Told {
     stages: HashMap<Thing, [u64; stage::OVER as usize]>,
     /// Who was enrolled last under each agent's name, and in which record.
     bearers: HashMap<String, (u64, String)>,
+    /// The numbers of the flows that were applied, by record.
+    flows: BTreeMap<u64, u64>,
 }
 
 impl Told {
@@ -57,6 +64,11 @@ impl Told {
             | Action::RequestEnded => (request, stage::OVER),
             Action::DelegationEnded => (detail("delegation"), stage::OVER),
             Action::AgentRevoked => (detail("agent_id"), stage::OVER),
+            Action::FlowsApplied => {
+                let number = event.details.get("number").and_then(Value::as_u64);
+                self.flows.extend(number.map(|number| (record.seq, number)));
+                return;
+            }
             Action::AgentEnrolled => {
                 if let (Actor::Agent(name), Some(id)) = (&event.actor, detail("agent_id")) {
                     self.bearers.insert(name.to_string(), (record.seq, id));
@@ -84,6 +96,7 @@ impl Told {
             }
         }
         self.bearers.extend(newer.bearers);
+        self.flows.extend(newer.flows);
     }
 }
 
@@ -224,6 +237,12 @@ impl Log {
         Ok(true)
     }
 
+    /// The number of the flows that the log had said by record `upto` were applied last; 0 where it
+    /// said nothing of any.
+    pub(crate) fn last_flows(&self, upto: u64) -> u64 {
+        self.told.flows.range(..=upto).map(|(_, number)| *number).max().unwrap_or(0)
+    }
+
     /// Whether the log had said by record `upto` that the row has gone further than this. Whoever
     /// has read the row after that record was there knows by it that the row was set back.
     pub(crate) fn contradicts(&self, row: &Standing, upto: u64) -> bool {
@@ -233,7 +252,9 @@ impl Log {
             |stages: &[u64; _]| stages.iter().skip(row.stage.into()).any(|seq| said(*seq));
         let bearer = row.bears.as_ref().and_then(|name| self.told.bearers.get(name));
         let replaced = |(seq, bearer): &(u64, String)| said(*seq) && *bearer != row.id;
-        stages.is_some_and(further) || (!row.is_over() && bearer.is_some_and(replaced))
+        // A set's number is given once.
+        let taken = row.table == Table::FlowSets && row.id <= flow_sets::id(self.last_flows(upto));
+        taken || stages.is_some_and(further) || (!row.is_over() && bearer.is_some_and(replaced))
     }
 }
 

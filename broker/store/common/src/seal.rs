@@ -14,6 +14,8 @@ pub enum Table {
     Grants,
     /// Delegations.
     Delegations,
+    /// Sets of flows.
+    FlowSets,
     /// Agents.
     Agents,
     /// Enrolment tokens.
@@ -31,6 +33,7 @@ impl Table {
             Self::Requests => "requests",
             Self::Grants => "grants",
             Self::Delegations => "delegations",
+            Self::FlowSets => "flow_sets",
             Self::Agents => "agents",
             Self::Tokens => "enrolment_tokens",
             Self::Outbox => "outbox",
@@ -67,6 +70,9 @@ pub enum SealBroken {
     /// It is what the row once was.
     #[error("it was set back: the audit log says that it has gone further since")]
     SetBack,
+    /// Nobody said that it was written.
+    #[error("the audit log says nothing of it: it was not written by a broker of this store")]
+    Unsaid,
     /// The audit log, which would tell whether a row was set back, is not what it was.
     #[error("the audit log is not as brokers wrote it, or is shorter than it was")]
     Log,

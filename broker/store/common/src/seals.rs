@@ -7,7 +7,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,8 @@ struct Inner {
     log: tokio::sync::Mutex<Log>,
     /// How many records of the log were heeded: what is written now was written since.
     heeded: AtomicU64,
+    /// Whether the log was read as far back as the flows that were applied last.
+    flows: AtomicBool,
     marked: Mutex<Option<Instant>>,
     told: Mutex<HashSet<(Table, String)>>,
     broken: AtomicU64,
@@ -68,6 +70,7 @@ impl Seals {
             file,
             heeded: AtomicU64::new(log.records()),
             log: tokio::sync::Mutex::new(log),
+            flows: AtomicBool::default(),
             marked: Mutex::default(),
             told: Mutex::default(),
             broken: AtomicU64::default(),
@@ -218,6 +221,32 @@ impl Seals {
             return Err(self.refuse(row.table, &row.id, SealBroken::SetBack));
         }
         Ok(())
+    }
+
+    /// The number of the flows that the log had said by record `upto` were applied last, where it was
+    /// read from its record `since` on; 0 where it says nothing of any.
+    ///
+    /// # Errors
+    /// [`StoreError::NotBelieved`], or the log cannot be read.
+    pub async fn last_flows(
+        &self,
+        since: u64,
+        upto: u64,
+        book: &mut impl Book,
+    ) -> Result<u64, StoreError> {
+        let mut log = self.0.log.lock().await;
+        if !log.reach_back(since, book).await? {
+            return Err(self.refuse(Table::AuditHead, "end", SealBroken::Log));
+        }
+        self.0.flows.store(true, Ordering::Relaxed);
+        Ok(log.last_flows(upto))
+    }
+
+    /// The same without reading anything; none where it is not known yet.
+    pub async fn flows_said(&self, upto: u64) -> Option<u64> {
+        let known = self.0.flows.load(Ordering::Relaxed);
+        let log = self.0.log.lock().await;
+        known.then(|| log.last_flows(upto))
     }
 
     /// Lets a commit go on that is about to write these rows, where `head` cannot move any more:

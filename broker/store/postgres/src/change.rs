@@ -11,7 +11,7 @@ use ebbgate_broker_store_common::{
 use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{delegations, outbox, queries::Log};
+use crate::{delegations, flow_sets, outbox, queries::Log};
 
 pub(crate) const DOING: &str = "commit a change";
 
@@ -51,6 +51,9 @@ async fn write(
     }
     for delegation in change.delegations {
         written.push(delegations::write(to, DelegationRow::of(delegation, seals)?).await?);
+    }
+    if let Some(set) = &change.flows {
+        written.push(flow_sets::write(to, seals, set).await?);
     }
     for agent in change.agents {
         written.push(write_agent(to, seals, agent).await?);

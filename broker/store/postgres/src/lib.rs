@@ -7,6 +7,7 @@
 
 mod change;
 mod delegations;
+mod flow_sets;
 mod opening;
 mod outbox;
 mod queries;
@@ -17,15 +18,16 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
-        OutboxItem, RequestQuery, Versioned,
+        AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
+        IdempotencyKey, OutboxItem, RequestQuery, Versioned,
     },
 };
-use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, failed, nanos};
+use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, applied, failed, listed, nanos};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
     delegation::Delegation,
+    flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{ChannelName, IntegrationName, PrincipalId},
@@ -37,6 +39,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
+
+use crate::queries::Log;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/postgres");
 
@@ -224,6 +228,20 @@ impl Store for PostgresStore {
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
         self.run("list delegations", move |on, seals| {
             Box::pin(delegations::not_over(on, seals, now))
+        })
+        .await
+    }
+
+    async fn applied_flows(&self, newer_than: u64) -> Result<Option<Applied>, StoreError> {
+        self.run("read applied flows", move |on, seals| {
+            Box::pin(async move { applied(seals, newer_than, &mut Log(on)).await })
+        })
+        .await
+    }
+
+    async fn flow_sets(&self, before: Option<u64>, limit: u32) -> Result<Vec<FlowSet>, StoreError> {
+        self.run("list applied flows", move |on, seals| {
+            Box::pin(async move { listed(seals, before, limit, &mut Log(on)).await })
         })
         .await
     }

@@ -46,7 +46,7 @@ async fn look(on: &mut PgConnection) -> Result<Found, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT 1 FROM requests UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM agents
-             UNION ALL SELECT 1 FROM delegations
+             UNION ALL SELECT 1 FROM delegations UNION ALL SELECT 1 FROM flow_sets
              UNION ALL SELECT 1 FROM enrolment_tokens UNION ALL SELECT 1 FROM outbox
          ) AS "rows!: bool""#
     )
@@ -72,8 +72,8 @@ pub(crate) async fn seal(
     let mut transaction = on.begin().await.map_err(failed(SEALING))?;
     // Nobody writes meanwhile: what is sealed is what was looked at.
     sqlx::raw_sql(
-        "LOCK TABLE requests, grants, delegations, agents, enrolment_tokens, outbox, audit_head
-         IN SHARE ROW EXCLUSIVE MODE",
+        "LOCK TABLE requests, grants, delegations, flow_sets, agents, enrolment_tokens, outbox,
+         audit_head IN SHARE ROW EXCLUSIVE MODE",
     )
     .execute(&mut *transaction)
     .await
@@ -133,6 +133,7 @@ async fn documents(on: &mut PgConnection, sealing: &mut Sealing) -> Result<(), S
     documents!("requests", "version", Table::Requests, on, sealing);
     documents!("grants", "version", Table::Grants, on, sealing);
     documents!("delegations", "version", Table::Delegations, on, sealing);
+    documents!("flow_sets", "0 AS \"version!: i64\"", Table::FlowSets, on, sealing);
     documents!("agents", "0 AS \"version!: i64\"", Table::Agents, on, sealing);
     Ok(())
 }

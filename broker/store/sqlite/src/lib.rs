@@ -7,6 +7,7 @@
 
 mod change;
 mod delegations;
+mod flow_sets;
 mod opening;
 mod outbox;
 mod queries;
@@ -23,15 +24,18 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
-        AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
-        OutboxItem, RequestQuery, Versioned,
+        AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
+        IdempotencyKey, OutboxItem, RequestQuery, Versioned,
     },
 };
-use ebbgate_broker_store_common::{SealKeyError, SealKeyFile, Seals, Table, failed, nanos};
+use ebbgate_broker_store_common::{
+    SealKeyError, SealKeyFile, Seals, Table, applied, failed, listed, nanos,
+};
 use ebbgate_domain::{
     Timestamp,
     audit::AuditRecord,
     delegation::Delegation,
+    flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
     names::{ChannelName, IntegrationName, PrincipalId},
@@ -43,6 +47,8 @@ use sqlx::{
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+
+use crate::queries::Log;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/sqlite");
 
@@ -225,6 +231,14 @@ impl Store for SqliteStore {
 
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
         delegations::not_over(&mut *self.reader().await?, &self.seals, now).await
+    }
+
+    async fn applied_flows(&self, newer_than: u64) -> Result<Option<Applied>, StoreError> {
+        applied(&self.seals, newer_than, &mut Log(&mut *self.reader().await?)).await
+    }
+
+    async fn flow_sets(&self, before: Option<u64>, limit: u32) -> Result<Vec<FlowSet>, StoreError> {
+        listed(&self.seals, before, limit, &mut Log(&mut *self.reader().await?)).await
     }
 
     async fn idempotency(

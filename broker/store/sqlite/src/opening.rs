@@ -49,7 +49,7 @@ async fn look(on: &mut SqliteConnection) -> Result<Found, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT EXISTS (
              SELECT 1 FROM requests UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM agents
-             UNION ALL SELECT 1 FROM delegations
+             UNION ALL SELECT 1 FROM delegations UNION ALL SELECT 1 FROM flow_sets
              UNION ALL SELECT 1 FROM enrolment_tokens UNION ALL SELECT 1 FROM outbox
          ) AS "rows!: bool""#
     )
@@ -128,6 +128,7 @@ async fn documents(on: &mut SqliteConnection, sealing: &mut Sealing) -> Result<(
     documents!("requests", "version", Table::Requests, on, sealing);
     documents!("grants", "version", Table::Grants, on, sealing);
     documents!("delegations", "version", Table::Delegations, on, sealing);
+    documents!("flow_sets", "0 AS \"version!: i64\"", Table::FlowSets, on, sealing);
     documents!("agents", "0 AS \"version!: i64\"", Table::Agents, on, sealing);
     Ok(())
 }

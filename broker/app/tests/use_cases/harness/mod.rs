@@ -2,6 +2,7 @@
 //! and agents that note the orders they are given.
 
 mod place;
+mod shelf;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 
 use ebbgate_broker_app::{Broker, Caller, ClientKey, Ports};
 use ebbgate_broker_ports::{
-    Address, Catalogue, Clock, Ids, Outcome, Snapshot, Store, store::GrantQuery,
+    Address, AppliedFlows, Catalogue, Clock, Ids, Outcome, Snapshot, Store, store::GrantQuery,
 };
 use ebbgate_broker_store_common::SealKeyFile;
 use ebbgate_broker_store_sqlite::SqliteStore;
@@ -40,6 +41,7 @@ use parking_lot::Mutex;
 use sqlx::ConnectOptions as _;
 
 pub(crate) use place::{TestMeter, TestPlace};
+pub(crate) use shelf::files;
 
 /// The world of a test.
 pub(crate) struct World {
@@ -54,12 +56,31 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(Settings(Mutex::new(Arc::new(snapshot())), None)).await
+    }
+
+    /// One whose flows are applied; there are none yet.
+    pub(crate) async fn applied() -> Self {
+        Self::with(nothing_applied()).await
+    }
+
+    /// Another broker of the same store, which has just started.
+    pub(crate) fn another(&self) -> Self {
+        let settings = Arc::new(nothing_applied());
+        Self::over(self.store.clone(), self.clock.clone(), settings, self.dir.clone())
+    }
+
+    /// Runs statements as somebody with the file and a shell would.
+    pub(crate) async fn run_by_hand(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&mut self.by_hand().await).await.unwrap();
+    }
+
+    async fn with(settings: Settings) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let key = SealKeyFile::in_dir(dir.path());
         let store = SqliteStore::open(&dir.path().join("test.db"), &key).await.unwrap();
         let store = Arc::new(store);
-        let settings = Arc::new(Settings(Mutex::new(Arc::new(snapshot()))));
-        Self::over(store, Arc::new(TestClock::new()), settings, dir)
+        Self::over(store, Arc::new(TestClock::new()), Arc::new(settings), dir)
     }
 
     /// The same store and time, but a broker that remembers nothing.
@@ -324,11 +345,22 @@ fn flow() -> AccessFlow {
     }
 }
 
-struct Settings(Mutex<Arc<Snapshot>>);
+/// The snapshot, and the number of the flows where they are applied.
+struct Settings(Mutex<Arc<Snapshot>>, Option<AtomicU64>);
+
+fn nothing_applied() -> Settings {
+    let mut snapshot = snapshot();
+    snapshot.policies.flows.clear();
+    Settings(Mutex::new(Arc::new(snapshot)), Some(AtomicU64::new(0)))
+}
 
 impl Catalogue for Settings {
     fn snapshot(&self) -> Arc<Snapshot> {
         self.0.lock().clone()
+    }
+
+    fn applied(&self) -> Option<&dyn AppliedFlows> {
+        self.1.is_some().then_some(self)
     }
 }
 
