@@ -14,6 +14,7 @@ mod flows;
 mod grants;
 mod life;
 mod login;
+mod reports;
 mod request;
 mod requests;
 mod resources;

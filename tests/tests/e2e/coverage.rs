@@ -113,6 +113,8 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read_one("/explain/reach", auditor, &format!("?resource={SHOP}")),
         read("/flows", auditor),
         read("/inventory", auditor),
+        read("/reports", auditor),
+        read_one("/reports/{id}", auditor, "denied"),
         read("/requests", Known),
         read("/grants", Known),
         read("/delegations", Known),

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 
 use super::{
     admin, agents, approval, channels, delegations, endpoints, explain, flows, grants, life,
-    requests, reviews, sessions, system,
+    reports, requests, reviews, sessions, system,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,8 @@ use super::{
         explain::reach,
         flows::flows,
         flows::inventory,
+        reports::overview,
+        reports::show,
         requests::submit,
         requests::list,
         requests::show,
