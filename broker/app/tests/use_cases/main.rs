@@ -11,6 +11,7 @@ mod harness;
 mod leavers;
 mod losses;
 mod places;
+mod reports;
 mod time;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};
