@@ -28,6 +28,7 @@ pub mod people;
 pub mod placing;
 pub mod principal;
 pub mod refusal;
+pub mod report;
 pub mod request;
 pub mod right;
 pub mod schedule;

@@ -1,9 +1,16 @@
 //! Reading the audit log, and checking it.
 
 use ebbgate_broker_ports::{store::AuditHead, verify_audit};
-use ebbgate_domain::audit::{Action, Actor, AuditEvent, AuditRecord, BrokenChain};
+use ebbgate_domain::{
+    Timestamp,
+    audit::{Action, Actor, AuditEvent, AuditRecord, BrokenChain},
+};
+use jiff::SignedDuration;
 
 use crate::{AppError, Broker, Caller, draft::Draft};
+
+/// By how much the times of records may be out of order: clocks are set, and replicas' differ.
+pub(crate) const SLACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// How the chain was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +74,23 @@ impl Broker {
         self.note(event).await
     }
 
+    /// How many records come before those of `begin`. The log is in order of time, so that place is
+    /// found by halving; where clocks were set, a few that are older come after it.
+    pub(crate) async fn records_before(&self, begin: Timestamp) -> Result<u64, AppError> {
+        let begin = begin.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);
+        let (mut before, mut after) = (0, self.store().audit_head().await?.records);
+        while before < after {
+            let middle = before + (after - before) / 2;
+            let record = self.store().audit(middle, 1).await?;
+            match record.first().and_then(event) {
+                Some(event) if event.at < begin => before = middle + 1,
+                // One that cannot be read does not hide those before it.
+                _ => after = middle,
+            }
+        }
+        Ok(before)
+    }
+
     /// Whether the store answers.
     ///
     /// # Errors
@@ -76,6 +100,11 @@ impl Broker {
     }
 }
 
-fn require_auditor(caller: &Caller) -> Result<(), AppError> {
+pub(crate) fn require_auditor(caller: &Caller) -> Result<(), AppError> {
     if caller.auditor { Ok(()) } else { Err(AppError::Forbidden { role: "auditor" }) }
+}
+
+/// What a record says; none where it cannot be read.
+pub(crate) fn event(record: &AuditRecord) -> Option<AuditEvent> {
+    serde_json::from_str(&record.body).ok()
 }

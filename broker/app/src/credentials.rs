@@ -34,7 +34,7 @@ impl Broker {
         self.follow_agents(caller, id).await?;
         let grant = match self.retry(|| self.request_credential(caller, id, key)).await {
             Err(AppError::Refused(refusal)) => {
-                return Err(self.refused(caller, refusal, "credential", None).await);
+                return Err(self.refused(caller, refusal, "credential".into()).await);
             }
             other => other?,
         };

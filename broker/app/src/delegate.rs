@@ -62,7 +62,7 @@ impl Broker {
         };
         match self.retry(attempt).await {
             Err(AppError::Refused(refusal)) => {
-                Err(self.refused(caller, refusal, "delegate", None).await)
+                Err(self.refused(caller, refusal, "delegate".into()).await)
             }
             other => other,
         }

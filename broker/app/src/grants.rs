@@ -105,7 +105,7 @@ impl Broker {
         };
         match self.retry(attempt).await {
             Err(AppError::Refused(refusal)) => {
-                Err(self.refused(caller, refusal, "end grant", None).await)
+                Err(self.refused(caller, refusal, "end grant".into()).await)
             }
             other => other,
         }

@@ -16,6 +16,7 @@ mod leavers;
 mod outbox;
 mod outcomes;
 mod places;
+mod reports;
 mod requests;
 mod review;
 mod schedule;

@@ -10,7 +10,7 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 
-use crate::{AppError, Broker, Caller, ClientKey};
+use crate::{AppError, Broker, Caller, ClientKey, submit::Refused};
 
 impl Broker {
     /// Somebody approves or denies a request.
@@ -97,7 +97,9 @@ impl Broker {
         };
         match self.retry(attempt).await {
             Err(AppError::Refused(refusal)) => {
-                Err(self.refused(caller, refusal, what, Some(id)).await)
+                let flow = self.store().request(id).await?.map(|found| found.value.flow.name);
+                let refused = Refused { what, request: Some(id), flow };
+                Err(self.refused(caller, refusal, refused).await)
             }
             other => other,
         }

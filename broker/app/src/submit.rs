@@ -45,6 +45,22 @@ pub struct WishItem {
     pub permission: Option<PermissionName>,
 }
 
+/// What was refused, for the audit log.
+pub(crate) struct Refused<'a> {
+    /// What somebody wanted to do.
+    pub(crate) what: &'a str,
+    /// With which request.
+    pub(crate) request: Option<RequestId>,
+    /// Through which flow, where that is known.
+    pub(crate) flow: Option<FlowName>,
+}
+
+impl<'a> From<&'a str> for Refused<'a> {
+    fn from(what: &'a str) -> Self {
+        Self { what, request: None, flow: None }
+    }
+}
+
 impl Broker {
     /// Asks for access. The flag tells whether the request is new (not a repeated call's).
     ///
@@ -59,7 +75,8 @@ impl Broker {
         if let Some(done) = self.replay(caller, key).await? {
             return Ok((self.done_before(&done).await?, false));
         }
-        let result = self.submit_new(caller, wish, key).await;
+        let mut through = wish.flow.clone();
+        let result = self.submit_new(caller, wish, key, &mut through).await;
         match result {
             // Two calls with one key at the same instant: the other one made it.
             Err(AppError::Store(StoreError::KeyUsed)) => match self.replay(caller, key).await? {
@@ -67,7 +84,8 @@ impl Broker {
                 None => Err(AppError::KeyReused),
             },
             Err(AppError::Refused(refusal)) => {
-                Err(self.refused(caller, refusal, "request", None).await)
+                let refused = Refused { what: "request", request: None, flow: through };
+                Err(self.refused(caller, refusal, refused).await)
             }
             other => other.map(|request| (request, true)),
         }
@@ -84,6 +102,7 @@ impl Broker {
         caller: &Caller,
         wish: &Wish,
         key: Option<&ClientKey>,
+        through: &mut Option<FlowName>,
     ) -> Result<AccessRequest, AppError> {
         let snapshot = self.snapshot();
         if snapshot.policies.unknown {
@@ -101,6 +120,7 @@ impl Broker {
                 .ok_or_else(|| AppError::not_found("flow", name))?,
             None => choose_flow(&caller.id, &wanted, &snapshot.policies, &snapshot.directory)?,
         };
+        *through = Some(flow.name.clone());
         let items: Vec<_> = found
             .into_iter()
             .map(|(resource, permission)| {
@@ -139,18 +159,20 @@ impl Broker {
         &self,
         caller: &Caller,
         refusal: Refusal,
-        what: &str,
-        request: Option<RequestId>,
+        refused: Refused<'_>,
     ) -> AppError {
         use ebbgate_domain::audit::{Action, Actor, AuditEvent};
 
         self.ports.meter.refused(refusal.code());
         let actor = Actor::Principal(caller.id.clone());
         let mut event = AuditEvent::new(Action::RequestRefused, actor, self.now())
-            .detail("what", what)
+            .detail("what", refused.what)
             .detail("code", refusal.code())
             .detail("message", refusal.to_string());
-        event.request = request;
+        if let Some(flow) = refused.flow {
+            event = event.detail("flow", flow.to_string());
+        }
+        event.request = refused.request;
         let mut draft = Draft::default();
         draft.change.events.push(event);
         match self.commit(draft).await {

@@ -1,17 +1,17 @@
 //! Reviews of emergencies: who owes one, what it is to be about, and writing it.
 
+use crate::{
+    AppError, Broker, Caller, ClientKey, RequestView,
+    audit::{SLACK, event},
+};
 use ebbgate_broker_ports::store::RequestQuery;
 use ebbgate_domain::{
     Timestamp,
-    audit::{AuditEvent, AuditRecord},
+    audit::AuditRecord,
     ids::RequestId,
     names::PrincipalId,
     request::{AccessRequest, UseReview},
 };
-
-use jiff::SignedDuration;
-
-use crate::{AppError, Broker, Caller, ClientKey, RequestView};
 
 /// How many requests are read at once.
 const PAGE: u32 = 200;
@@ -20,8 +20,6 @@ const LONGEST_REVIEW: usize = 20_000;
 
 /// How many audit records are read at once.
 const RECORDS: u32 = 1_000;
-/// By how much the times of records may be out of order: clocks are set, and replicas' differ.
-const SLACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything about one emergency on one page.
 #[derive(Debug)]
@@ -104,25 +102,14 @@ impl Broker {
         Ok(UsePage { view: self.view(request).await?, records })
     }
 
-    /// What the audit log has of a request. The log is in order of time, so the place where the
-    /// request was made is found by halving, and what came before is never read.
+    /// What the audit log has of a request; what came before it was made is never read.
     async fn records_of(&self, request: &AccessRequest) -> Result<Vec<AuditRecord>, AppError> {
-        let begin = request.created_at.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);
+        let begin = request.created_at;
         let written = request.use_review.as_ref().and_then(|review| review.written.as_ref());
         let end = written.map_or(Timestamp::MAX, |written| {
             written.at.saturating_add(SLACK).unwrap_or(Timestamp::MAX)
         });
-        let (mut before, mut after) = (0, self.store().audit_head().await?.records);
-        while before < after {
-            let middle = before + (after - before) / 2;
-            let record = self.store().audit(middle, 1).await?;
-            match record.first().and_then(event) {
-                Some(event) if event.at < begin => before = middle + 1,
-                // One that cannot be read does not hide those before it.
-                _ => after = middle,
-            }
-        }
-        let (mut found, mut seen) = (Vec::new(), before);
+        let (mut found, mut seen) = (Vec::new(), self.records_before(begin).await?);
         loop {
             let page = self.store().audit(seen, RECORDS).await?;
             let Some(last) = page.last() else { return Ok(found) };
@@ -162,8 +149,4 @@ impl Broker {
         })
         .await
     }
-}
-
-fn event(record: &AuditRecord) -> Option<AuditEvent> {
-    serde_json::from_str(&record.body).ok()
 }

@@ -5,6 +5,7 @@ mod client;
 mod error;
 mod explain;
 mod life;
+mod reports;
 mod types;
 
 pub(crate) use approval::{Delegation, Told, WaitingFor};
@@ -15,6 +16,7 @@ pub(crate) use explain::{
     KnownResource, Reach, ReachList, Way,
 };
 pub(crate) use life::UsePage;
+pub(crate) use reports::{Headline, Headlines, Report, ReportFinding};
 pub(crate) use types::{
     Agent, AgentToken, AuditRecord, AwsCredentials, Channel, Connect, Credentials, DatabaseLogin,
     Drift, EndReason, Grant, GrantState, LiveSessions, NewRequest, Page, Replayed, Request,

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use ebbgate_domain::duration::AccessDuration;
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use ebbgate_domain::{
+    duration::AccessDuration,
+    report::{Lookback, ReportName},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
@@ -34,6 +37,35 @@ pub(crate) enum Admin {
     /// See all resources that the broker knows
     #[command(subcommand)]
     Inventory(Inventory),
+    /// See what flows and approvers need attention: all reports in a line each, or one of them
+    Report(Report),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reports hold names, counts and times; never what somebody wrote as a reason or a comment.
+
+Example:
+  ebb admin report
+  ebb admin report unused --since 180d
+  ebb admin report rubber-stamps --fast 10s --least 50
+  ebb admin report decision-times --output json | jq '.items[].figures'")]
+pub(crate) struct Report {
+    /// Only this one, with all that it found
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(ReportName::ALL.map(ReportName::as_str)))]
+    pub(crate) name: Option<String>,
+    /// How far to look back; else 90d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<Lookback>,
+    /// Who approves faster than this at the median does not look; else 30s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) fast: Option<AccessDuration>,
+    /// A say in so many percent of all decisions is too much; else 50
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) share: Option<u8>,
+    /// How many decisions, refusals or approvals a judgement takes; else 10, and 20 for ripe
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) least: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

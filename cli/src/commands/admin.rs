@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Context, channels, fleet, flows, grants, sessions};
+use super::{Context, channels, fleet, flows, grants, reports, sessions};
 use crate::{
     api::{ApiError, AuditRecord, Client, Grant, Page, Verification},
     args::{self, Admin, AdminGrants, Audit, Inventory, Scopes, Sessions},
@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, command: Admin) -> Result<Exit> {
         Admin::Flows(command) => flows::flows(context, command).await,
         Admin::Scopes(Scopes::Preview(args)) => flows::preview(context, &args).await,
         Admin::Inventory(Inventory::List) => flows::inventory(context).await,
+        Admin::Report(args) => reports::run(context, &client()?, &args).await,
     }
 }
 

@@ -15,6 +15,7 @@ mod flows_apply;
 mod grants;
 mod life;
 mod login;
+mod reports;
 mod request;
 mod requests;
 mod resources;

@@ -9,5 +9,6 @@ mod exit_codes;
 mod fleet;
 mod harness;
 mod login;
+mod report;
 mod request;
 mod review;

@@ -137,6 +137,8 @@ async fn operations(world: &World) -> Result<Vec<Operation>> {
         read_one("/flows/versions/{id}", auditor, "1"),
         apply_more(world, by_role).await?,
         read("/inventory", auditor),
+        read("/reports", auditor),
+        read_one("/reports/{id}", auditor, "denied"),
         read("/requests", Known),
         read("/grants", Known),
         read("/delegations", Known),

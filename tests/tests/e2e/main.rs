@@ -32,6 +32,7 @@ mod permissions;
 mod races;
 mod refusals;
 mod refusals_admin;
+mod reports;
 mod secrets;
 mod settings;
 mod story_ebb;

@@ -14,6 +14,7 @@ mod leavers;
 mod losses;
 mod outbox;
 mod places;
+mod reports;
 mod time;
 
 use ebbgate_broker_app::{AppError, Wish, WishItem};

@@ -79,6 +79,8 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     writes("/api/v1/delegations/{id}/end", Rule::Person, &[Action::DelegationEnded]),
     writes("/api/v1/requests/{id}/activate", Rule::Person, &[Action::RequestActivated]),
     writes("/api/v1/requests/{id}/extend", Rule::Person, &[Action::ExtensionAsked]),
+    reads("/api/v1/reports", Rule::Auditor),
+    reads("/api/v1/reports/{id}", Rule::Auditor),
     reads("/api/v1/reviews", Rule::Person),
     reads("/api/v1/reviews/{id}", Rule::Person),
     writes("/api/v1/reviews/{id}", Rule::Person, &[Action::ReviewWritten]),

@@ -16,6 +16,7 @@ mod grants;
 mod life;
 mod openapi;
 mod problem;
+mod reports;
 mod requests;
 mod reviews;
 mod sessions;
@@ -82,6 +83,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/delegations/{id}/end", post(delegations::end))
         .route("/api/v1/requests/{id}/activate", post(life::activate))
         .route("/api/v1/requests/{id}/extend", post(life::extend))
+        .route("/api/v1/reports", get(reports::overview))
+        .route("/api/v1/reports/{id}", get(reports::show))
         .route("/api/v1/reviews", get(reviews::list))
         .route("/api/v1/reviews/{id}", get(reviews::show).post(reviews::write))
         .route("/api/v1/grants", get(grants::list))

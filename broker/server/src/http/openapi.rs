@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 
 use super::{
     admin, agents, applied, approval, channels, delegations, endpoints, explain, flows, grants,
-    life, requests, reviews, sessions, system,
+    life, reports, requests, reviews, sessions, system,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,8 @@ use super::{
         applied::versions,
         applied::version,
         flows::inventory,
+        reports::overview,
+        reports::show,
         requests::submit,
         requests::list,
         requests::show,
