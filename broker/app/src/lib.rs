@@ -15,6 +15,7 @@ mod leavers;
 mod outbox;
 mod outcomes;
 mod places;
+mod purge;
 mod requests;
 mod review;
 mod schedule;

@@ -15,6 +15,7 @@ mod delegations;
 mod due;
 mod lists;
 mod outbox;
+mod purge;
 mod samples;
 mod seals;
 
@@ -45,7 +46,7 @@ pub use outbox::{
     notices_are_taken_in_their_order, takers_share_the_outbox_without_overlap,
     what_is_not_delivered_comes_again_with_its_id, what_is_set_aside_waits_for_a_word,
 };
-
+pub use purge::{what_is_stale_is_purged, what_was_purged_cannot_be_put_back};
 pub use seals::{
     ByHand, a_changed_row_is_not_believed, a_forged_row_is_not_believed,
     a_rewritten_log_gives_nothing_and_lets_things_end, a_token_cannot_be_widened_or_unspent,
@@ -86,6 +87,7 @@ macro_rules! store_conformance {
             the_next_moment_is_beyond_now,
             what_is_not_delivered_comes_again_with_its_id,
             what_is_set_aside_waits_for_a_word,
+            what_is_stale_is_purged,
             what_was_inserted_is_read_back,
             writes_need_the_version_that_was_read,
         }
@@ -115,6 +117,7 @@ macro_rules! sealed_store_conformance {
             columns_are_not_believed,
             forged_rows_take_nobodys_place,
             notices_are_sealed_too,
+            what_was_purged_cannot_be_put_back,
             what_was_set_back_is_not_believed,
         }
     };

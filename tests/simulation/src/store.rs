@@ -8,7 +8,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
-        OutboxItem, RequestQuery, Versioned, Write,
+        OutboxItem, Purged, RequestQuery, Stale, Versioned, Write,
     },
 };
 use ebbgate_domain::{
@@ -158,6 +158,28 @@ impl Records {
             }
         }
         self.agents.insert(agent.id, agent);
+    }
+
+    fn purge(&mut self, stale: &Stale, limit: usize) -> Purged {
+        let keys = (self.keys.len(), self.tokens.len(), self.agents.len());
+        let mut old: Vec<_> =
+            self.keys.values().filter(|key| key.at < stale.keys_before).cloned().collect();
+        old.sort_by_key(|key| key.at);
+        for key in old.into_iter().take(limit) {
+            self.keys.remove(&(key.principal, key.key));
+        }
+        let ended = |token: &&EnrolmentToken| {
+            token.spent_at.unwrap_or(token.expires_at) < stale.tokens_before
+        };
+        let old: Vec<_> = self.tokens.values().filter(ended).map(|t| t.id).take(limit).collect();
+        old.iter().for_each(|id| drop(self.tokens.remove(id)));
+        self.agents.retain(|id, agent| !agent.retired || !stale.agents.contains(id));
+        let gone = |before: usize, now: usize| (before - now) as u64;
+        Purged {
+            keys: gone(keys.0, self.keys.len()),
+            tokens: gone(keys.1, self.tokens.len()),
+            agents: gone(keys.2, self.agents.len()),
+        }
     }
 
     fn append(&mut self, body: String) {
@@ -367,6 +389,16 @@ impl Store for MemoryStore {
             all
         })
         .await
+    }
+
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError> {
+        let mut purged = Purged::default();
+        self.change(|records| {
+            purged = records.purge(stale, limit as usize);
+            Ok(())
+        })
+        .await?;
+        Ok(purged)
     }
 
     async fn take_notices(

@@ -9,6 +9,7 @@ mod change;
 mod delegations;
 mod opening;
 mod outbox;
+mod purge;
 mod queries;
 
 use std::{
@@ -24,7 +25,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery, IdempotencyKey,
-        OutboxItem, RequestQuery, Versioned,
+        OutboxItem, Purged, RequestQuery, Stale, Versioned,
     },
 };
 use ebbgate_broker_store_common::{SealKeyError, SealKeyFile, Seals, Table, failed, nanos};
@@ -248,6 +249,11 @@ impl Store for SqliteStore {
 
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
         queries::agents(&mut *self.reader().await?, &self.seals).await
+    }
+
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError> {
+        let (writer, stale) = (self.writer.clone(), stale.clone());
+        to_the_end(purge::DOING, async move { purge::purge(&writer, &stale, limit).await }).await
     }
 
     async fn take_notices(
