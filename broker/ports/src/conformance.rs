@@ -18,6 +18,7 @@ mod outbox;
 mod purge;
 mod samples;
 mod seals;
+mod terms;
 
 pub use agents::{
     a_token_is_spent_by_one_of_many, agents_are_listed_by_name_and_replaced_by_id,
@@ -53,6 +54,7 @@ pub use seals::{
     an_agent_cannot_be_forged_or_brought_back, columns_are_not_believed,
     forged_rows_take_nobodys_place, notices_are_sealed_too, what_was_set_back_is_not_believed,
 };
+pub use terms::what_was_activated_or_extended_cannot_be_set_back;
 
 /// How a behaviour ends: an assertion that does not hold panics, a store that fails is returned.
 pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -117,6 +119,7 @@ macro_rules! sealed_store_conformance {
             columns_are_not_believed,
             forged_rows_take_nobodys_place,
             notices_are_sealed_too,
+            what_was_activated_or_extended_cannot_be_set_back,
             what_was_purged_cannot_be_put_back,
             what_was_set_back_is_not_believed,
         }
