@@ -67,6 +67,7 @@ pub struct Broker {
     scheduler: Arc<Notify>,
     outbox: watch::Sender<()>,
     drift: Arc<drift::LastLooks>,
+    suspects: Arc<drift::Suspects>,
     unsettled: Arc<leavers::Unsettled>,
 }
 
@@ -98,6 +99,7 @@ impl Broker {
             scheduler: Arc::new(Notify::new()),
             outbox: watch::Sender::new(()),
             drift: Arc::default(),
+            suspects: Arc::default(),
             unsettled: Arc::default(),
         }
     }
