@@ -54,7 +54,11 @@ impl Side {
     }
 
     /// An agent that attends; what it is told after its welcome.
-    fn attends(&self, name: &str, serves: &str) -> (Attending, UnboundedReceiver<v1::BrokerMessage>) {
+    fn attends(
+        &self,
+        name: &str,
+        serves: &str,
+    ) -> (Attending, UnboundedReceiver<v1::BrokerMessage>) {
         let now = SystemClock.now();
         let id = AgentId::new(now, [1; 10]);
         let (name, integrations): (AgentName, Vec<IntegrationName>) =
