@@ -22,7 +22,7 @@ use ebbgate_domain::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::gate::Gate;
+use crate::{gate::Gate, outbox::Outbox};
 
 /// What is on record.
 #[derive(Default)]
@@ -33,8 +33,8 @@ pub struct Records {
     pub grants: BTreeMap<GrantId, Versioned<Grant>>,
     /// The audit chain.
     pub audit: Vec<AuditRecord>,
-    /// Notices that are not delivered yet, in their order, with when each is due.
-    pub outbox: Vec<(OutboxItem, Timestamp)>,
+    /// Notices that are not delivered yet.
+    pub outbox: Outbox,
     /// How many commits there were.
     pub commits: u64,
     /// The requests that changed since somebody last looked.
@@ -131,7 +131,10 @@ impl Records {
         change.agents.into_iter().for_each(|agent| self.put_agent(agent));
         self.tokens.extend(change.tokens.into_iter().map(|token| (token.id, token)));
         self.new_notices.extend(change.notices.iter().cloned());
-        self.outbox.extend(change.notices.into_iter().map(|item| (item.clone(), item.at)));
+        self.outbox.put(change.notices);
+        if let Some(channel) = &change.replay {
+            self.outbox.replay(channel);
+        }
         bodies.into_iter().for_each(|body| self.append(body));
         Ok(())
     }
@@ -189,19 +192,6 @@ impl Records {
         let (prev_hash, text) = (prev.to_string(), hash.to_string());
         self.audit.push(AuditRecord { seq, prev_hash, hash: text, body });
         self.head = Some(hash);
-    }
-
-    fn take_notices(&mut self, now: Timestamp, until: Timestamp, limit: u32) -> Vec<OutboxItem> {
-        let mut first_of = std::collections::BTreeSet::new();
-        let mut taken = Vec::new();
-        for (item, due) in &mut self.outbox {
-            let first = first_of.insert(item.notice.request);
-            if first && *due <= now && taken.len() < limit as usize {
-                *due = until;
-                taken.push(item.clone());
-            }
-        }
-        taken
     }
 }
 
@@ -403,14 +393,14 @@ impl Store for MemoryStore {
 
     async fn take_notices(
         &self,
-        _: &ChannelName,
+        channel: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
         let mut taken = Vec::new();
         self.change(|records| {
-            taken = records.take_notices(now, until, limit);
+            taken = records.outbox.take(channel, now, until, limit);
             Ok(())
         })
         .await?;
@@ -419,35 +409,27 @@ impl Store for MemoryStore {
 
     async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError> {
         self.change(|records| {
-            records.outbox.retain(|(item, _)| item.id != id);
+            records.outbox.delivered(id);
             Ok(())
         })
         .await
     }
 
-    /// What is set aside is never due again: a model's run is shorter than the patience.
     async fn notice_failed(
         &self,
         id: NoticeId,
         next: Option<Timestamp>,
-        _: &str,
+        why: &str,
     ) -> Result<(), StoreError> {
         self.change(|records| {
-            for (item, due) in records.outbox.iter_mut().filter(|(item, _)| item.id == id) {
-                item.failures += 1;
-                *due = next.unwrap_or(Timestamp::MAX);
-            }
+            records.outbox.failed(id, next, why);
             Ok(())
         })
         .await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        self.read(|records| {
-            let waiting = u64::try_from(records.outbox.len()).unwrap_or(u64::MAX);
-            vec![Backlog { waiting, ..Backlog::nothing(crate::people::mailbox()) }]
-        })
-        .await
+        self.read(|records| records.outbox.backlog()).await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
