@@ -178,6 +178,16 @@ impl Broker {
         self.launch(arguments)?.output("").await
     }
 
+    /// Runs one of its other subcommands so that it dies at a crash point.
+    ///
+    /// # Errors
+    /// When it can't be run, or ends otherwise.
+    pub async fn command_to_crash_at(&self, arguments: &[&str], point: &str) -> Result<()> {
+        let output = self.launch(arguments)?.env(CRASH_AT, point).output("").await?;
+        ensure!(output.code.is_none(), "it did not die: {output:?}");
+        Ok(())
+    }
+
     fn launch(&self, arguments: &[&str]) -> Result<Launch> {
         let mut launch = Launch::new(places::program("ebbgate-broker")?)?
             .within(&self.within)

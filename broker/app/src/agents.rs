@@ -193,12 +193,14 @@ impl Broker {
     /// Notes what an agent did: connected, disconnected, renewed its certificate.
     ///
     /// # Errors
-    /// The store failed.
+    /// It is not on record, or the store failed.
     pub async fn note_agent(&self, agent: AgentRecord, action: Action) -> Result<(), AppError> {
         let now = self.now();
+        // One that was purged meanwhile does not come back by what is noted of it late.
+        let known = self.store().agent(agent.id).await?;
+        let known = known.ok_or_else(|| AppError::not_found("agent", agent.id))?;
         // Who shut it out meanwhile stays on record.
-        let revoked = self.store().agent(agent.id).await?.and_then(|known| known.revoked);
-        let agent = AgentRecord { revoked: revoked.or(agent.revoked), ..agent };
+        let agent = AgentRecord { revoked: known.revoked.or(agent.revoked), ..agent };
         let event = AuditEvent::new(action, Actor::Agent(agent.name.clone()), now)
             .detail("agent_id", agent.id.to_string());
         let mut draft = Draft::default();

@@ -16,6 +16,7 @@ mod leavers;
 mod outbox;
 mod outcomes;
 mod places;
+mod purge;
 mod reports;
 mod requests;
 mod review;
@@ -69,6 +70,7 @@ pub struct Broker {
     scheduler: Arc<Notify>,
     outbox: watch::Sender<()>,
     drift: Arc<drift::LastLooks>,
+    suspects: Arc<drift::Suspects>,
     unsettled: Arc<leavers::Unsettled>,
 }
 
@@ -100,6 +102,7 @@ impl Broker {
             scheduler: Arc::new(Notify::new()),
             outbox: watch::Sender::new(()),
             drift: Arc::default(),
+            suspects: Arc::default(),
             unsettled: Arc::default(),
         }
     }

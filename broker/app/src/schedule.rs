@@ -11,12 +11,15 @@ use ebbgate_domain::{
     request::AccessRequest,
 };
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{AppError, Broker};
 
 /// The longest sleep.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked what nobody needs any more.
+const PURGE: Duration = Duration::from_secs(3_600);
 /// How many due grants are read at once.
 const BATCH: u32 = 256;
 /// How many are worked on at once. The store decides in which order they commit.
@@ -25,8 +28,13 @@ const AT_ONCE: usize = 16;
 impl Broker {
     /// Runs until `stop`; what is begun then is finished.
     pub async fn run_scheduler(&self, stop: CancellationToken) {
+        let mut purge_at = Instant::now();
         while !stop.is_cancelled() {
             self.do_due().await;
+            if purge_at <= Instant::now() {
+                let pause = if self.purge_some().await { TICK } else { PURGE };
+                purge_at = Instant::now() + pause;
+            }
             let pause = self.pause().await;
             // Only the waiting can be cut short here, never work on the store.
             tokio::select! {
@@ -35,6 +43,15 @@ impl Broker {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Whether it should be gone on with soon.
+    async fn purge_some(&self) -> bool {
+        self.purge().await.unwrap_or_else(|error| {
+            let error = ebbgate_broker_ports::chain(&error);
+            tracing::error!(error, "cannot remove what nobody needs any more; it is tried again");
+            false
+        })
     }
 
     async fn pause(&self) -> Duration {

@@ -16,8 +16,10 @@ mod due;
 mod flow_sets;
 mod lists;
 mod outbox;
+mod purge;
 mod samples;
 mod seals;
+mod terms;
 
 pub use agents::{
     a_token_is_spent_by_one_of_many, agents_are_listed_by_name_and_replaced_by_id,
@@ -50,13 +52,14 @@ pub use outbox::{
     notices_are_taken_in_their_order, takers_share_the_outbox_without_overlap,
     what_is_not_delivered_comes_again_with_its_id, what_is_set_aside_waits_for_a_word,
 };
-
+pub use purge::{what_is_stale_is_purged, what_was_purged_cannot_be_put_back};
 pub use seals::{
     ByHand, a_changed_row_is_not_believed, a_forged_row_is_not_believed,
     a_rewritten_log_gives_nothing_and_lets_things_end, a_token_cannot_be_widened_or_unspent,
     an_agent_cannot_be_forged_or_brought_back, columns_are_not_believed,
     forged_rows_take_nobodys_place, notices_are_sealed_too, what_was_set_back_is_not_believed,
 };
+pub use terms::what_was_activated_or_extended_cannot_be_set_back;
 
 /// How a behaviour ends: an assertion that does not hold panics, a store that fails is returned.
 pub type Checked = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -93,6 +96,7 @@ macro_rules! store_conformance {
             the_next_moment_is_beyond_now,
             what_is_not_delivered_comes_again_with_its_id,
             what_is_set_aside_waits_for_a_word,
+            what_is_stale_is_purged,
             what_was_inserted_is_read_back,
             writes_need_the_version_that_was_read,
         }
@@ -123,6 +127,8 @@ macro_rules! sealed_store_conformance {
             forged_flows_are_not_in_force,
             forged_rows_take_nobodys_place,
             notices_are_sealed_too,
+            what_was_activated_or_extended_cannot_be_set_back,
+            what_was_purged_cannot_be_put_back,
             what_was_set_back_is_not_believed,
         }
     };

@@ -14,7 +14,7 @@ pub mod conformance;
 pub use audit_walk::verify_audit;
 pub use catalogue::{Address, AppliedFlows, Catalogue, FlowMistake, FlowPlan, Snapshot};
 pub use channel::{Channel, ChannelError};
-pub use ebbgate_connector_api::Clock;
+pub use ebbgate_connector_api::{Clock, crash};
 pub use meter::Meter;
 pub use placement::{NotPlaced, Outcome, Placement};
 pub use store::{Store, StoreError};

@@ -177,6 +177,29 @@ pub struct AgentRevocation {
     pub at: Timestamp,
 }
 
+/// What nobody needs any more. What the audit log says of it stays, so that none of it can be put
+/// back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// Idempotency keys that were used before this.
+    pub keys_before: Timestamp,
+    /// Enrolment tokens that were spent, or ended unspent, before this.
+    pub tokens_before: Timestamp,
+    /// Agents; one that is not retired stays all the same.
+    pub agents: Vec<AgentId>,
+}
+
+/// How much was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Idempotency keys.
+    pub keys: u64,
+    /// Enrolment tokens.
+    pub tokens: u64,
+    /// Agents.
+    pub agents: u64,
+}
+
 /// Which requests are wanted. Newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestQuery {
@@ -378,6 +401,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The database failed.
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError>;
+
+    /// Removes what nobody needs any more: of keys and tokens at most so many of each at once, so that
+    /// nobody waits long for it.
+    ///
+    /// # Errors
+    /// The database failed; what was removed until then stays so.
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError>;
 
     /// Takes a channel's notices that are due and hides them from other takers until `until`; in the
     /// order in which they were put in, and of each request only the first that is not delivered.

@@ -2,12 +2,12 @@
 //! agents that the settings name.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
-use ebbgate_broker_app::{AppError, Broker, DriftReport};
+use ebbgate_broker_app::Broker;
 use ebbgate_broker_ports::{NotPlaced, Outcome, Placement};
 use ebbgate_connector_api::{
     Clock, Connector, ConnectorError, Credential, CredentialWish, ErrorKind,
@@ -109,17 +109,13 @@ impl Places {
         }
     }
 
-    /// Looks at each local target for marks of grants that nobody knows, and for grants without
-    /// their mark.
+    /// Looks at each local target for marks of grants that nobody knows, which go, and for grants
+    /// without their mark.
     pub(crate) async fn look_for_drift(&self) {
         let Some(broker) = self.broker.get() else { return };
         for (name, local) in &self.local {
-            let report = match look(broker, name, local.connector.as_ref(), self.clock.now()).await
-            {
-                Ok(report) => broker.record_drift(report).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = report {
+            let looked = broker.look_for_drift(name, local.connector.as_ref()).await;
+            if let Err(error) = looked {
                 tracing::error!(integration = %name, error = ebbgate_broker_ports::chain(&error), "cannot tell what a look at a target found");
             }
         }
@@ -193,31 +189,6 @@ async fn execute(connector: &dyn Connector, order: &Order, clock: &dyn Clock) ->
             Err(error) => Outcome::TeardownFailed { error: error.chain() },
         },
     }
-}
-
-async fn look(
-    broker: &Broker,
-    integration: &IntegrationName,
-    connector: &dyn Connector,
-    now: Timestamp,
-) -> Result<DriftReport, AppError> {
-    let known = broker.active_on(integration, now).await?;
-    let (marked, error) = match connector.marked().await {
-        Ok(marked) => (marked.into_iter().collect::<BTreeSet<_>>(), None),
-        Err(error) => (BTreeSet::new(), Some(error.chain())),
-    };
-    let looked = error.is_none() && connector.marks_every_grant();
-    let missing = known.into_iter().filter(|grant| looked && !marked.contains(grant));
-    Ok(DriftReport {
-        integration: integration.clone(),
-        at: now,
-        by: Actor::Broker,
-        marked: u32::try_from(marked.len()).unwrap_or(u32::MAX),
-        missing: missing.collect(),
-        // Those that are live are not among them: `record_drift` looks.
-        orphans: marked.into_iter().collect(),
-        error,
-    })
 }
 
 #[async_trait]

@@ -45,7 +45,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// How often connectors clear away what may go.
 const PRUNE: Duration = Duration::from_secs(60);
 /// How often targets that are served from here are looked at for drift; agents do so by themselves.
-const DRIFT: Duration = Duration::from_secs(600);
+/// What is found twice belongs to nobody for long enough to be removed.
+const DRIFT: Duration = Duration::from_secs(60);
 /// How often the broker's own certificate is made anew.
 const CERTIFICATE: Duration = Duration::from_secs(24 * 3_600);
 

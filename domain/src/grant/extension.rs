@@ -46,6 +46,7 @@ impl Grant {
         let event = self
             .event(Action::GrantExtending, actor, now)
             .detail("by", by.to_string())
+            .detail("lasts_seconds", duration.seconds())
             .detail("from", self.deadline.map(|from| from.to_string()))
             .detail("deadline", deadline.map(|end| end.to_string()));
         let Some(from) = self.deadline else {

@@ -88,6 +88,10 @@ pub struct Grant {
     pub place: Option<AgentName>,
     /// Until when credentials that the target handed out stay valid by themselves.
     pub credentials_until: Option<Timestamp>,
+    /// Until when an order to give it may still be carried out at its place, which had not answered
+    /// it when the teardown began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight_until: Option<Timestamp>,
     /// How it stands.
     pub state: GrantState,
 }
@@ -142,6 +146,7 @@ impl Grant {
             seq: 0,
             place: None,
             credentials_until: None,
+            in_flight_until: None,
             state: GrantState::Planned,
         }
     }

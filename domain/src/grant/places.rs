@@ -29,9 +29,21 @@ impl Transition<Grant> {
         let chosen =
             purpose.and_then(|purpose| runner.choose(grant.id, grant.place.as_ref(), purpose));
         if let Some(agent) = chosen.filter(|agent| grant.place.as_ref() != Some(*agent)).cloned() {
-            self.move_to(agent, now);
+            match grant.in_flight_until.filter(|until| *until > now) {
+                Some(until) if purpose == Some(Purpose::End) => self.wait(until),
+                _ => self.move_to(agent, now),
+            }
         }
         self
+    }
+
+    /// Sends nothing yet. What its place was ordered to give it may still give, after another agent
+    /// has looked and found nothing: that would be no proof (I6).
+    fn wait(&mut self, until: Timestamp) {
+        self.effects.retain(|effect| !matches!(effect, Effect::Send(_)));
+        if let GrantState::Revoking { attempts, .. } = &mut self.state.state {
+            attempts.next_at = until;
+        }
     }
 
     fn move_to(&mut self, agent: AgentName, now: Timestamp) {
@@ -151,6 +163,36 @@ mod tests {
         // What the former place says of it is out of date; that it is gone stays true.
         assert_eq!(again.provisioned(1, agent(), at(31)).unwrap_err().code(), "stale_order");
         assert!(again.provisioned(2, agent(), at(31)).is_ok());
+    }
+
+    #[test]
+    fn an_end_waits_for_an_order_to_give_it_that_is_under_way_to_another_agent() {
+        let sent = planned().advance(at(0)).unwrap().placed(&there(&["db-1"]), at(0)).state;
+        let ends = |grant: &Grant, now, runner: &Runner| {
+            let ending = grant.revoke(RevokeReason::Released, &agent(), at(now)).unwrap();
+            ending.placed(runner, at(now))
+        };
+        let here = ends(&sent, 5, &there(&["db-1", "db-2"]));
+        assert_eq!((here.effects.len(), here.state.place), (1, name("db-1")));
+
+        // Its agent is away, and may have read the order without having carried it out.
+        let waits = ends(&sent, 5, &there(&["db-2"]));
+        assert!(waits.effects.is_empty());
+        assert_eq!((&waits.state.place, waits.state.due_at()), (&name("db-1"), Some(at(30))));
+        assert!(waits.state.hand_over(&there(&["db-2"]), at(29)).is_none());
+        let back = waits.state.hand_over(&there(&["db-1"]), at(29));
+        assert!(back.is_none(), "it has its order by its welcome");
+        assert!(waits.state.advance(at(29)).is_none());
+        let moves = waits.state.advance(at(30)).unwrap().placed(&there(&["db-2"]), at(30));
+        assert_eq!((moves.effects.len(), moves.state.place), (1, name("db-2")));
+
+        // What was answered is under way no more.
+        let active = sent.provisioned(1, agent(), at(2)).unwrap().state;
+        let moves = ends(&active, 5, &there(&["db-2"]));
+        assert_eq!((moves.effects.len(), moves.state.place), (1, name("db-2")));
+        let more = active.extend("2m".parse().unwrap(), agent(), at(5)).unwrap().state;
+        let waits = ends(&more, 6, &there(&["db-2"]));
+        assert_eq!((waits.effects.len(), waits.state.due_at()), (0, Some(at(35))));
     }
 
     #[test]

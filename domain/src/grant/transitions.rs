@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{
-    Attempts, Grant, GrantState, PROVISION_PATIENCE, RevokeReason, STUCK_AFTER, state::plus,
-    warning,
+    ANSWER_PATIENCE, Attempts, Grant, GrantState, PROVISION_PATIENCE, RevokeReason, STUCK_AFTER,
+    state::plus, warning,
 };
 use crate::{
     audit::{Action, Actor, AuditEvent},
@@ -98,8 +98,20 @@ impl Grant {
             RevokeReason::ProvisionFailed { error } => event.detail("error", error.as_str()),
             _ => event,
         };
-        self.order_again(GrantState::Revoking { reason, attempts: Attempts::first(now) })
+        let next = Self { in_flight_until: self.unanswered_until(now), ..self.clone() };
+        next.order_again(GrantState::Revoking { reason, attempts: Attempts::first(now) })
             .record(event)
+    }
+
+    /// Until when an order to give it may be under way that nobody has answered.
+    fn unanswered_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let attempts = match (&self.state, &self.extending) {
+            (GrantState::Provisioning(attempts), _) => attempts,
+            (GrantState::Active, Some(extending)) => &extending.attempts,
+            _ => return None,
+        };
+        // Where the last one was answered, and failed, the next try may be further off.
+        Some(attempts.next_at.min(plus(now, ANSWER_PATIENCE))).filter(|until| *until > now)
     }
 
     /// The connector says that the target has the permission.

@@ -141,7 +141,8 @@ impl AccessRequest {
         let mut event = self
             .event(Action::ExtensionAsked, Actor::Principal(by.clone()), people.now)
             .detail("by", more.to_string())
-            .detail("total", total.to_string());
+            .detail("total", total.to_string())
+            .detail("extension", self.extensions.len() + 1);
         if let Some(reason) = reason {
             event = event.detail("reason", reason);
         }

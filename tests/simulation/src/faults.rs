@@ -8,9 +8,9 @@ use ebbgate_domain::names::PrincipalId;
 use crate::{
     agent::Host,
     kernel::{Millis, Node},
-    people,
     scenario::{Fault, Sabotage},
     server::{Health, Server},
+    settings,
     world::World,
 };
 
@@ -207,7 +207,7 @@ async fn restore(world: &World, server: &Server) {
 
 /// Somebody is disabled in the settings, or let in again; then the broker reads them anew.
 async fn leave(world: &World) {
-    let who: PrincipalId = people::id(world.sim.pick(&["ana", "bo", "dan", "eve"]).unwrap());
+    let who: PrincipalId = settings::id(world.sim.pick(&["ana", "bo", "dan", "eve"]).unwrap());
     let enabled = world.settings.toggle(&who);
     world.sim.count("leaver");
     world.sim.note(Node::World, format_args!("{who} is in: {enabled}"));

@@ -10,6 +10,7 @@ use ebbgate_broker_ports::{
     StoreError,
     store::{Change, Write},
 };
+use ebbgate_domain::{audit::Action, duration::AccessDuration};
 
 use crate::{
     kernel::{Node, Sim},
@@ -66,6 +67,7 @@ impl Gate {
             Some(Sabotage::NoAudit) if self.sim.chance(100) => change.events.clear(),
             Some(Sabotage::LostNotices) if self.sim.chance(100) => change.notices.clear(),
             Some(Sabotage::OwnApproval) => approve_oneself(change),
+            Some(Sabotage::MoreThanGiven) => give_more(change),
             _ => {}
         }
     }
@@ -85,6 +87,21 @@ impl Gate {
             return Err(failed(doing, "the simulated database failed"));
         }
         Ok(())
+    }
+}
+
+/// A broker that gives a second more than was asked for.
+fn give_more(change: &mut Change) {
+    let more = AccessDuration::from_seconds(1);
+    for write in &mut change.grants {
+        let Write::Update(found) = write else { continue };
+        let extended = change.events.iter().any(|event| {
+            event.action == Action::GrantExtending && event.grant == Some(found.value.id)
+        });
+        let longer = more.and_then(|more| found.value.duration.longer_by(more));
+        if let Some(duration) = longer.filter(|_| extended) {
+            found.value.duration = duration;
+        }
     }
 }
 

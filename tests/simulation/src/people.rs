@@ -1,184 +1,30 @@
-//! People: who there is, which flows they use, and what they do, at random and with impatience. A
-//! call that got no answer is made again under its key.
+//! People: what they do, at random and with impatience. A call that got no answer is made again under
+//! its key.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use ebbgate_broker_app::{AppError, ClientKey, Wish, WishItem};
-use ebbgate_broker_ports::{
-    Catalogue, Snapshot,
-    store::{GrantQuery, RequestQuery},
-};
+use ebbgate_broker_ports::store::{GrantQuery, RequestQuery};
 use ebbgate_connector_api::{Credential, CredentialWish};
 use ebbgate_domain::{
     approval::Verdict,
     duration::AccessDuration,
-    flow::{
-        Access, AccessFlow, ApprovalPolicy, ApproverGroup, DurationRule, Need, Policies, Voices,
-    },
     ids::{GrantId, RequestId},
-    inventory::{Inventory, Resource, ResourceKind},
-    names::{AgentName, ChannelName, PrincipalId},
-    notice::{Reach, Route},
-    principal::{Directory, Principal},
-    scope::{Scope, Selector},
+    request::{AccessRequest, ExtensionState},
     scram::ScramVerifier,
     verifier::Verifier,
 };
-use parking_lot::Mutex;
 
 use crate::{
     kernel::Node,
-    world::{AGENTS, INTEGRATIONS, World},
+    settings::{ADMINISTRATOR, id, parsed},
+    world::{INTEGRATIONS, World},
 };
 
 /// Those who ask for access.
 const REQUESTERS: [&str; 4] = ["ana", "bo", "cy", "ben"];
 /// Those who approve; ben asks, too.
 const APPROVERS: [&str; 4] = ["ben", "dan", "eve", "fay"];
-/// The administrator.
-const ADMINISTRATOR: &str = "root";
-
-/// Everybody, with their groups.
-const PEOPLE: [(&str, &[&str]); 8] = [
-    ("ana", &["data"]),
-    ("bo", &["data"]),
-    ("cy", &["data"]),
-    ("ben", &["data", "dba"]),
-    ("dan", &["dba", "security"]),
-    ("eve", &["security"]),
-    ("fay", &["dba"]),
-    (ADMINISTRATOR, &["admins"]),
-];
-
-/// What the broker's settings say of people, flows and resources.
-pub struct Settings {
-    slot: Mutex<Arc<Snapshot>>,
-    changes: AtomicUsize,
-}
-
-impl Catalogue for Settings {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        self.slot.lock().clone()
-    }
-}
-
-impl Settings {
-    /// Everybody is there.
-    pub(crate) fn everybody() -> Self {
-        Self { slot: Mutex::new(Arc::new(snapshot())), changes: AtomicUsize::new(0) }
-    }
-
-    /// How often they were changed.
-    pub fn changes(&self) -> usize {
-        self.changes.load(Ordering::Relaxed)
-    }
-
-    /// Disables somebody, or lets them in again: who, and whether they are in now.
-    pub fn toggle(&self, who: &PrincipalId) -> bool {
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        let mut slot = self.slot.lock();
-        let mut enabled = true;
-        let people = slot.directory.all().cloned().map(|mut person| {
-            if person.id == *who {
-                person.disabled = !person.disabled;
-                enabled = !person.disabled;
-            }
-            person
-        });
-        let directory = Directory::new(people.collect::<Vec<_>>());
-        *slot = Arc::new(Snapshot { directory, ..(**slot).clone() });
-        enabled
-    }
-}
-
-/// Who is in a group. That never changes; people are disabled and let in again.
-pub fn members(group: &str) -> BTreeSet<PrincipalId> {
-    let is_in = |(_, groups): &&(&str, &[&str])| groups.contains(&group);
-    PEOPLE.iter().filter(is_in).map(|(name, _)| id(name)).collect()
-}
-
-/// The one channel there is.
-pub fn mailbox() -> ChannelName {
-    parsed("mailbox")
-}
-
-/// A person's id.
-pub fn id(name: &str) -> PrincipalId {
-    parsed(&format!("{name}@example.com"))
-}
-
-fn parsed<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().unwrap()
-}
-
-fn snapshot() -> Snapshot {
-    let person = |name: &str, groups: &[&str]| {
-        Principal::new(id(name), groups.iter().map(|group| parsed(group)))
-    };
-    let resource = |integration: &str| Resource {
-        id: parsed(&format!("{integration}/postgres/shop")),
-        integration: parsed(integration),
-        kind: ResourceKind::Postgres,
-        native: "shop".to_owned(),
-        tags: BTreeMap::new(),
-    };
-    let scope = |integration: &str| {
-        Scope::new(parsed(integration), Selector::integration(parsed(integration)))
-    };
-    let flows = [
-        flow("auto", ApprovalPolicy::Automatic),
-        flow("one", groups(Need::All, &["group:dba"])),
-        flow("both", groups(Need::All, &["group:dba", "group:security"])),
-    ];
-    Snapshot {
-        directory: Directory::new(PEOPLE.map(|(name, groups)| person(name, groups))),
-        policies: Policies {
-            scopes: INTEGRATIONS.iter().map(|name| (parsed(name), scope(name))).collect(),
-            flows: flows.into_iter().map(|flow| (flow.name.clone(), flow)).collect(),
-            ..Policies::default()
-        },
-        inventory: Inventory::new(INTEGRATIONS.map(resource)),
-        agents: INTEGRATIONS.iter().map(|name| (parsed(name), agents_of(name))).collect(),
-        administrators: vec![parsed("group:admins")],
-        routes: vec![Route {
-            channel: mailbox(),
-            reach: Reach::Watchers { events: vec!["*".to_owned()] },
-        }],
-        ..Snapshot::default()
-    }
-}
-
-fn agents_of(integration: &str) -> Vec<AgentName> {
-    let serving = AGENTS.iter().filter(|(_, serves)| serves.contains(&integration));
-    serving.map(|(name, _)| parsed(name)).collect()
-}
-
-fn groups(between: Need, of: &[&str]) -> ApprovalPolicy {
-    let groups =
-        of.iter().map(|group| ApproverGroup::new(*group, Voices::Any, vec![parsed(group)]));
-    ApprovalPolicy::groups(between, groups.collect(), parsed("2m"))
-}
-
-fn flow(name: &str, approval: ApprovalPolicy) -> AccessFlow {
-    let access = INTEGRATIONS.iter().map(|integration| Access {
-        scope: parsed(integration),
-        permissions: vec![parsed("select")],
-    });
-    AccessFlow::new(
-        parsed(name),
-        vec![parsed("group:data")],
-        access.collect(),
-        approval,
-        DurationRule::new(parsed("1m"), parsed("30m")),
-    )
-}
-
 /// What somebody does.
 enum Deed {
     Ask,
@@ -186,6 +32,9 @@ enum Deed {
     Withdraw,
     Release,
     Revoke,
+    Activate,
+    Extend,
+    Claim,
     Log,
 }
 
@@ -200,6 +49,9 @@ pub async fn act(world: Arc<World>) {
             58..62 => Deed::Withdraw,
             62..66 => Deed::Release,
             66..70 => Deed::Revoke,
+            70..76 => Deed::Activate,
+            76..84 => Deed::Extend,
+            84..86 => Deed::Claim,
             _ => Deed::Log,
         };
         let one = Arc::clone(&world);
@@ -210,6 +62,9 @@ pub async fn act(world: Arc<World>) {
                 Deed::Withdraw => withdraw(&one).await,
                 Deed::Release => end(&one, false).await,
                 Deed::Revoke => end(&one, true).await,
+                Deed::Activate => activate(&one).await,
+                Deed::Extend => extend(&one).await,
+                Deed::Claim => claim(&one).await,
                 Deed::Log => log_in(&one).await,
             }
         });
@@ -254,7 +109,7 @@ macro_rules! insist {
 async fn ask(world: &Arc<World>) {
     let sim = &world.sim;
     let who = *sim.pick(&REQUESTERS).unwrap();
-    let flow = *sim.pick(&["auto", "one", "one", "both"]).unwrap();
+    let flow = *sim.pick(&["auto", "one", "one", "both", "later"]).unwrap();
     let seconds = match sim.below(10) {
         0 => sim.between(1, 10),
         1 => sim.between(300, 900),
@@ -288,19 +143,27 @@ async fn ask(world: &Arc<World>) {
     }
 }
 
-async fn review(world: &Arc<World>) {
-    let sim = &world.sim;
-    let query = RequestQuery { pending: true, limit: 20, ..RequestQuery::default() };
-    let auditor = id(ADMINISTRATOR);
-    let pending = world
+/// The requests that somebody sees: their own, or everybody's.
+async fn requests(
+    world: &Arc<World>,
+    who: &str,
+    everyone: bool,
+    query: RequestQuery,
+) -> Vec<AccessRequest> {
+    let who = id(who);
+    let found = world
         .broker
         .call(move |broker| async move {
-            let caller = broker.caller(&auditor)?;
-            broker.requests(&caller, true, query).await.ok()
+            let caller = broker.caller(&who)?;
+            broker.requests(&caller, everyone, query).await.ok()
         })
         .await;
-    let Some(Some(pending)) = pending else { return };
-    let Some(request) = sim.pick(&pending).map(|request| request.id) else { return };
+    found.flatten().unwrap_or_default()
+}
+
+async fn review(world: &Arc<World>) {
+    let sim = &world.sim;
+    let Some(request) = anything_pending(world).await else { return };
     // Two at once: both click before either has an answer.
     for _ in 0..sim.between(1, 2) {
         let who = *sim.pick(&APPROVERS).unwrap();
@@ -316,8 +179,12 @@ async fn decide(world: &Arc<World>, who: &'static str, request: RequestId, verdi
     });
     let sim = &world.sim;
     match answer {
-        Some(Ok(_)) => {
+        Some(Ok(decided)) => {
             sim.count("review");
+            let more = decided.extensions.last();
+            if more.is_some_and(|more| more.reviews.iter().any(|review| review.by == id(who))) {
+                sim.count("review of an extension");
+            }
             sim.note(Node::World, format_args!("{who} says {verdict:?} to {request}"));
         }
         Some(Err(AppError::Refused(refusal))) => match refusal.code() {
@@ -329,19 +196,81 @@ async fn decide(world: &Arc<World>, who: &'static str, request: RequestId, verdi
     }
 }
 
+/// Any request that waits for somebody's word, on itself or on more time.
+async fn anything_pending(world: &Arc<World>) -> Option<RequestId> {
+    let query = RequestQuery { pending: true, limit: 20, ..RequestQuery::default() };
+    let pending = requests(world, ADMINISTRATOR, true, query).await;
+    world.sim.pick(&pending).map(|request| request.id)
+}
+
+async fn claim(world: &Arc<World>) {
+    let sim = &world.sim;
+    let who = *sim.pick(&APPROVERS).unwrap();
+    let Some(request) = anything_pending(world).await else { return };
+    let answer = insist!(world, who, |broker, caller, key| {
+        broker.claim_request(&caller, request, key).await
+    });
+    if let Some(Ok(_)) = answer {
+        sim.count("claim");
+        sim.note(Node::World, format_args!("{who} looks at {request}"));
+    }
+}
+
+/// One of somebody's own requests that are not over and of which something holds.
+async fn own_open(
+    world: &Arc<World>,
+    who: &str,
+    wanted: impl Fn(&AccessRequest) -> bool,
+) -> Option<RequestId> {
+    let query = RequestQuery { open: true, limit: 20, ..RequestQuery::default() };
+    let open = requests(world, who, false, query).await;
+    let open: Vec<_> = open.iter().filter(|request| wanted(request)).collect();
+    world.sim.pick(&open).map(|request| request.id)
+}
+
+async fn activate(world: &Arc<World>) {
+    let sim = &world.sim;
+    let who = *sim.pick(&REQUESTERS).unwrap();
+    let waits = own_open(world, who, AccessRequest::awaits_activation).await;
+    let Some(request) = waits else { return };
+    let answer =
+        insist!(world, who, |broker, caller, key| broker.activate(&caller, request, key).await);
+    if let Some(Ok(_)) = answer {
+        sim.count("activation");
+        sim.note(Node::World, format_args!("{who} activates {request}"));
+    }
+}
+
+/// Asks for more time; now and then for more than there is.
+async fn extend(world: &Arc<World>) {
+    let sim = &world.sim;
+    let who = *sim.pick(&REQUESTERS).unwrap();
+    let granted = own_open(world, who, |request| request.activated_at.is_some()).await;
+    let Some(request) = granted else { return };
+    let seconds = if sim.chance(50) { 1_800 } else { sim.between(5, 120) };
+    let by = AccessDuration::from_seconds(u32::try_from(seconds).unwrap()).unwrap();
+    let answer = insist!(world, who, |broker, caller, key| {
+        broker.extend(&caller, request, by, Some("not done yet"), key).await
+    });
+    match answer {
+        Some(Ok(asked)) => {
+            let given =
+                asked.extensions.last().is_some_and(|more| more.state == ExtensionState::Approved);
+            sim.count(if given { "extension at once" } else { "extension asked" });
+            sim.note(Node::World, format_args!("{who} asks for {seconds} s more of {request}"));
+        }
+        Some(Err(AppError::Refused(refusal))) if refusal.code() == "extension_too_long" => {
+            sim.count("extension past the maximum refused");
+        }
+        _ => {}
+    }
+}
+
 async fn withdraw(world: &Arc<World>) {
     let sim = &world.sim;
     let who = *sim.pick(&REQUESTERS).unwrap();
-    let own = id(who);
     let query = RequestQuery { pending: true, limit: 5, ..RequestQuery::default() };
-    let pending = world
-        .broker
-        .call(move |broker| async move {
-            let caller = broker.caller(&own)?;
-            broker.requests(&caller, false, query).await.ok()
-        })
-        .await;
-    let Some(Some(pending)) = pending else { return };
+    let pending = requests(world, who, false, query).await;
     let Some(request) = sim.pick(&pending).map(|request| request.id) else { return };
     let answer =
         insist!(world, who, |broker, caller, key| broker.cancel(&caller, request, key).await);

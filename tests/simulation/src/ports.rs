@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ebbgate_broker_ports::{Channel, ChannelError, Ids, Meter, store::OutboxItem};
 use ebbgate_domain::{Timestamp, grant::Grant, ids::Entropy, names::ChannelName, order::Finding};
 
-use crate::{kernel::Sim, people::mailbox, world::World};
+use crate::{kernel::Sim, settings::mailbox, world::World};
 
 /// Randomness for ids, out of the seed.
 pub(crate) struct SeededIds(pub(crate) Sim);

@@ -35,11 +35,13 @@ pub enum Sabotage {
     ComesBack,
     /// Nobody looks at what is under way when settings change.
     LeaversStay,
+    /// Grants get more time than was given.
+    MoreThanGiven,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::IgnoredNologin,
         Self::NoDeadlines,
         Self::NoAudit,
@@ -54,6 +56,7 @@ impl Sabotage {
         Self::SecondRole,
         Self::ComesBack,
         Self::LeaversStay,
+        Self::MoreThanGiven,
     ];
 }
 

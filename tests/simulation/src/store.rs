@@ -8,7 +8,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, RequestQuery, Versioned, Write,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned, Write,
     },
 };
 use ebbgate_domain::{
@@ -23,7 +23,7 @@ use ebbgate_domain::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::gate::Gate;
+use crate::{gate::Gate, outbox::Outbox};
 
 /// What is on record.
 #[derive(Default)]
@@ -34,8 +34,8 @@ pub struct Records {
     pub grants: BTreeMap<GrantId, Versioned<Grant>>,
     /// The audit chain.
     pub audit: Vec<AuditRecord>,
-    /// Notices that are not delivered yet, in their order, with when each is due.
-    pub outbox: Vec<(OutboxItem, Timestamp)>,
+    /// Notices that are not delivered yet.
+    pub outbox: Outbox,
     /// How many commits there were.
     pub commits: u64,
     /// The requests that changed since somebody last looked.
@@ -138,7 +138,10 @@ impl Records {
         change.agents.into_iter().for_each(|agent| self.put_agent(agent));
         self.tokens.extend(change.tokens.into_iter().map(|token| (token.id, token)));
         self.new_notices.extend(change.notices.iter().cloned());
-        self.outbox.extend(change.notices.into_iter().map(|item| (item.clone(), item.at)));
+        self.outbox.put(change.notices);
+        if let Some(channel) = &change.replay {
+            self.outbox.replay(channel);
+        }
         bodies.into_iter().for_each(|body| self.append(body));
         Ok(())
     }
@@ -167,6 +170,28 @@ impl Records {
         self.agents.insert(agent.id, agent);
     }
 
+    fn purge(&mut self, stale: &Stale, limit: usize) -> Purged {
+        let keys = (self.keys.len(), self.tokens.len(), self.agents.len());
+        let mut old: Vec<_> =
+            self.keys.values().filter(|key| key.at < stale.keys_before).cloned().collect();
+        old.sort_by_key(|key| key.at);
+        for key in old.into_iter().take(limit) {
+            self.keys.remove(&(key.principal, key.key));
+        }
+        let ended = |token: &&EnrolmentToken| {
+            token.spent_at.unwrap_or(token.expires_at) < stale.tokens_before
+        };
+        let old: Vec<_> = self.tokens.values().filter(ended).map(|t| t.id).take(limit).collect();
+        old.iter().for_each(|id| drop(self.tokens.remove(id)));
+        self.agents.retain(|id, agent| !agent.retired || !stale.agents.contains(id));
+        let gone = |before: usize, now: usize| (before - now) as u64;
+        Purged {
+            keys: gone(keys.0, self.keys.len()),
+            tokens: gone(keys.1, self.tokens.len()),
+            agents: gone(keys.2, self.agents.len()),
+        }
+    }
+
     fn append(&mut self, body: String) {
         let prev = self.head();
         let seq = self.audit.len() as u64 + 1;
@@ -174,19 +199,6 @@ impl Records {
         let (prev_hash, text) = (prev.to_string(), hash.to_string());
         self.audit.push(AuditRecord { seq, prev_hash, hash: text, body });
         self.head = Some(hash);
-    }
-
-    fn take_notices(&mut self, now: Timestamp, until: Timestamp, limit: u32) -> Vec<OutboxItem> {
-        let mut first_of = std::collections::BTreeSet::new();
-        let mut taken = Vec::new();
-        for (item, due) in &mut self.outbox {
-            let first = first_of.insert(item.notice.request);
-            if first && *due <= now && taken.len() < limit as usize {
-                *due = until;
-                taken.push(item.clone());
-            }
-        }
-        taken
     }
 }
 
@@ -393,16 +405,26 @@ impl Store for MemoryStore {
         .await
     }
 
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError> {
+        let mut purged = Purged::default();
+        self.change(|records| {
+            purged = records.purge(stale, limit as usize);
+            Ok(())
+        })
+        .await?;
+        Ok(purged)
+    }
+
     async fn take_notices(
         &self,
-        _: &ChannelName,
+        channel: &ChannelName,
         now: Timestamp,
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<OutboxItem>, StoreError> {
         let mut taken = Vec::new();
         self.change(|records| {
-            taken = records.take_notices(now, until, limit);
+            taken = records.outbox.take(channel, now, until, limit);
             Ok(())
         })
         .await?;
@@ -411,35 +433,27 @@ impl Store for MemoryStore {
 
     async fn notice_delivered(&self, id: NoticeId) -> Result<(), StoreError> {
         self.change(|records| {
-            records.outbox.retain(|(item, _)| item.id != id);
+            records.outbox.delivered(id);
             Ok(())
         })
         .await
     }
 
-    /// What is set aside is never due again: a model's run is shorter than the patience.
     async fn notice_failed(
         &self,
         id: NoticeId,
         next: Option<Timestamp>,
-        _: &str,
+        why: &str,
     ) -> Result<(), StoreError> {
         self.change(|records| {
-            for (item, due) in records.outbox.iter_mut().filter(|(item, _)| item.id == id) {
-                item.failures += 1;
-                *due = next.unwrap_or(Timestamp::MAX);
-            }
+            records.outbox.failed(id, next, why);
             Ok(())
         })
         .await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        self.read(|records| {
-            let waiting = u64::try_from(records.outbox.len()).unwrap_or(u64::MAX);
-            vec![Backlog { waiting, ..Backlog::nothing(crate::people::mailbox()) }]
-        })
-        .await
+        self.read(|records| records.outbox.backlog()).await
     }
 
     async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {

@@ -18,9 +18,10 @@ use crate::{
     gate::Gate,
     kernel::{Millis, Node, Sim},
     ledger::Ledger,
-    people::{self, Settings},
+    people,
     scenario::{Profile, Sabotage},
     server::Server,
+    settings::Settings,
     store::MemoryStore,
     wire::Wire,
 };

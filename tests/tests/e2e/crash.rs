@@ -115,6 +115,52 @@ async fn the_broker_dies_while_tearing_down_a_database_grant(
     ended_for_good(&world, grant).await
 }
 
+/// Records that bear no seals, and a log that is shorter than the broker knew it: a store of before,
+/// which its operator vouches for. Before the commit nothing of it is accepted, after it everything;
+/// but nothing is given until the operator has been told that it is done.
+#[rstest]
+#[tokio::test]
+async fn an_operator_dies_while_sealing(
+    #[values("before_commit", "after_commit")] step: &str,
+    #[values(false, true)] postgres: bool,
+) -> Result<()> {
+    let builder = World::builder();
+    let mut world = if postgres { builder.postgres_store() } else { builder }.start().await?;
+    let active = world.active(Ana, "shop-auto", SHOP, "10m").await?;
+    let grant = text(&active, "id")?;
+    world.broker.stop().await?;
+    for table in ["requests", "grants", "agents", "audit_head"] {
+        world.by_hand(&format!("UPDATE {table} SET seal = NULL")).await?;
+    }
+    let mark = world.broker.data().join("log.mark");
+    std::fs::write(mark, format!("99999 {}\n", "ab".repeat(32))).context("write the mark")?;
+
+    let unsealed = world.broker.command(&["seal"]).await?.exit(1)?.stdout;
+    ensure!(unsealed.contains(grant) && unsealed.contains("audit_head end"), "{unsealed}");
+    let point = format!("broker.seal.{step}");
+    world.broker.command_to_crash_at(&["seal", "--accept"], &point).await?;
+    let left = world.broker.command(&["seal"]).await?;
+    if step == "before_commit" {
+        assert_eq!(left.exit(1)?.stdout, unsealed, "half of it was accepted");
+        let refused = world.broker.command(&["migrate"]).await?.exit(1)?.stderr;
+        ensure!(refused.contains("ebbgate-broker seal --accept"), "{refused}");
+    } else {
+        left.success()?;
+        world.broker.start().await?;
+        let wish = json!({"flow": "shop-auto", "resources": [{"id": SHOP}], "duration": "10m"});
+        world.api(Ana)?.post("requests", wish).await?.refused(500, "record_not_believed")?;
+        world.broker.stop().await?;
+    }
+
+    world.broker.command(&["seal", "--accept"]).await?.success()?;
+    world.broker.command(&["seal"]).await?.success()?;
+    world.broker.start().await?;
+    world.grant_in_state(grant, "active").await?;
+    world.active(Ana, "shop-auto", SHOP, "10m").await?;
+    world.api(Ana)?.post(&format!("grants/{grant}/release"), json!({})).await?.status(200)?;
+    ended_for_good(&world, grant).await
+}
+
 #[rstest]
 #[tokio::test]
 async fn the_broker_dies_while_tearing_down_a_bucket_grant(

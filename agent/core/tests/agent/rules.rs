@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::support::*;
 use ebbgate_agent_core::{
-    Agent, AgentState, CredentialOrder, Done, Failure, Outcome, Record, Report, Stage, Step,
-    Welcome,
+    Agent, AgentState, CredentialOrder, Done, Failure, Ordered, Outcome, Record, Report, Stage,
+    Step, Welcome,
 };
 use ebbgate_domain::{order::EndCause, verifier::Verifier};
 
@@ -43,6 +43,31 @@ fn an_order_that_comes_again_while_it_runs_is_answered_once_under_its_newest_num
 fn an_order_of_a_past_number_does_nothing() {
     let steps = torn_down().on_order(provision(1, 1, 600), false, &at(20));
     assert_eq!(words(&steps), ["tell 1 stale, newest 2"]);
+}
+
+/// The fence against an order to give access that is still under way is the number in the journal: it
+/// needs neither clocks nor the order's age, and outlives the process.
+#[test]
+fn a_provision_that_its_own_teardown_has_overtaken_does_nothing() {
+    let late = |agent: &mut Agent| {
+        let order = Ordered { sent_at: Some(at(0).wall), ..provision(7, 1, 600) };
+        let steps = agent.on_order(order, false, &at(5));
+        assert_eq!(words(&steps), ["tell 1 stale, newest 2"]);
+    };
+    let mut agent = agent();
+    // Never seen before, whether by an order or in a welcome.
+    agent.on_order(revoke(7, 2, 600), false, &at(1));
+    late(&mut agent);
+    late(&mut Agent::new(agent.state().clone(), BTreeSet::from([orders()])));
+    agent.on_done(grant(7), Done::Revoke(Ok(finding(&at(2)))), &at(2));
+    late(&mut agent);
+    agent.on_recorded(grant(7), 2);
+    late(&mut agent);
+    late(&mut Agent::new(agent.state().clone(), BTreeSet::from([orders()])));
+
+    let mut agent = self::agent();
+    agent.on_welcome(welcome(vec![revoke(7, 2, 600)], at(1).wall), false, &at(1));
+    late(&mut agent);
 }
 
 #[test]

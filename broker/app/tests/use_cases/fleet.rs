@@ -1,7 +1,7 @@
 //! Agents as a fleet: tokens that are bound, agents that are shut out, sessions and drift on their
 //! targets.
 
-use ebbgate_broker_app::{AppError, DriftReport, EndSession, TokenWish};
+use ebbgate_broker_app::{AppError, DriftReport, EndSession, TokenWish, spent_token_hash};
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor},
@@ -12,7 +12,8 @@ use secrecy::SecretString;
 
 use crate::{
     active,
-    harness::{World, agent, orders},
+    harness::{World, agent, key, orders},
+    wish,
 };
 
 fn token(integrations: Option<&[&str]>) -> TokenWish {
@@ -76,6 +77,52 @@ async fn who_is_shut_out_speaks_no_more_and_its_grants_go_to_another() {
     let kept = world.store.agent(id).await.unwrap().unwrap();
     assert!(kept.retired);
     assert_eq!(kept.revoked.unwrap().comment, "stolen");
+}
+
+#[tokio::test]
+async fn what_nobody_needs_any_more_is_purged_in_its_time() {
+    const DAY: i64 = 24 * 3_600;
+    let world = World::new().await;
+    let id = enrolled(&world, None).await;
+    let (ana, adam) = (world.caller("ana"), world.caller("adam"));
+    let key = key("k", "f");
+    let first = world.broker.submit(&ana, &wish(), Some(&key)).await.unwrap().0.id;
+    world.broker.revoke_agent(&adam, id, "stolen", None).await.unwrap();
+    let record = world.store.agent(id).await.unwrap().unwrap();
+    let records = world.events().await.len();
+    let on_record = async || world.store.agent(id).await.unwrap().is_some();
+    let token = spent_token_hash(&SecretString::from("ebt_1"));
+
+    world.clock.pass(DAY);
+    assert!(!world.broker.purge().await.unwrap(), "that was all");
+    let again = world.broker.submit(&ana, &wish(), Some(&key)).await.unwrap().0.id;
+    assert_eq!(again, first, "a day later to the second");
+    world.clock.pass(1);
+    world.broker.purge().await.unwrap();
+    assert!(world.store.idempotency(&ana.id, "k").await.unwrap().is_none());
+    assert!(world.store.enrolment_token(&token).await.unwrap().is_some());
+    world.clock.pass(29 * DAY);
+    world.broker.purge().await.unwrap();
+    assert!(world.store.enrolment_token(&token).await.unwrap().is_none());
+
+    assert!(on_record().await);
+    world.clock.pass(60 * DAY);
+    world.broker.purge().await.unwrap();
+    assert!(!on_record().await);
+    assert_eq!(world.events().await.len(), records, "the log stays");
+    // A stream that ends only now does not bring it back.
+    let late = world.broker.note_agent(record, Action::AgentDisconnected).await;
+    assert!(matches!(late, Err(AppError::NotFound { .. })), "{late:?}");
+    assert!(!on_record().await);
+}
+
+#[tokio::test]
+async fn an_agent_that_may_speak_is_never_purged() {
+    let world = World::new().await;
+    let id = enrolled(&world, None).await;
+    world.clock.pass(400 * 24 * 3_600);
+    world.broker.purge().await.unwrap();
+    assert!(world.broker.known_agent(id).await.is_ok());
 }
 
 fn session(id: &str, grant: GrantId, started_at: Timestamp) -> LiveSession {

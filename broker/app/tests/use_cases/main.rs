@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod approval;
+mod drift;
 mod emergencies;
 mod extension;
 mod faults;

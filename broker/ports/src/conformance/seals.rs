@@ -31,7 +31,7 @@ pub trait ByHand: Send + Sync {
 
 const ANA: &str = "ana@example.com";
 
-fn refused<T>(result: &Result<T, StoreError>, id: &str) -> bool {
+pub(super) fn refused<T>(result: &Result<T, StoreError>, id: &str) -> bool {
     matches!(result, Err(StoreError::NotBelieved { id: named, .. }) if named == id)
 }
 
@@ -333,7 +333,7 @@ pub async fn an_agent_cannot_be_forged_or_brought_back(
     Ok(())
 }
 
-fn enrolled(n: u8, name: &str) -> AuditEvent {
+pub(super) fn enrolled(n: u8, name: &str) -> AuditEvent {
     let name = name.parse().map_or(Actor::Anonymous, Actor::Agent);
     AuditEvent { action: Action::AgentEnrolled, actor: name, ..event(1) }
         .detail("agent_id", agent_id(n).to_string())

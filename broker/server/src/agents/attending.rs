@@ -234,6 +234,9 @@ impl Attending {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// How far an agent's clock is ahead. The way that its message took makes it look late by as much.
 fn offset(agent_ms: i64, now: Timestamp) -> SignedDuration {
     SignedDuration::from_millis(agent_ms.saturating_sub(now.as_millisecond()))

@@ -4,8 +4,8 @@ use ebbgate_broker_ports::{StoreError, store::Write};
 use ebbgate_domain::delegation::Delegation;
 
 use crate::{
-    Document, Sealed, Seals, Standing, Table, Written, documents::versions, encode, log::stage,
-    nanos,
+    Document, Sealed, Seals, Standing, Table, Written, documents::versions, encode, nanos,
+    standing::stage,
 };
 
 impl Document for Delegation {
@@ -13,7 +13,7 @@ impl Document for Delegation {
 
     fn standing(&self) -> Standing {
         let stage = if self.ended_at.is_some() { stage::OVER } else { stage::FIRST };
-        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
+        Standing::new(Self::TABLE, self.id, stage)
     }
 }
 

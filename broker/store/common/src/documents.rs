@@ -5,15 +5,11 @@ use ebbgate_broker_ports::{
     StoreError,
     store::{AgentRecord, EnrolmentToken, Versioned, Write},
 };
-use ebbgate_domain::{
-    grant::{Grant, GrantState},
-    names::IntegrationName,
-    request::{AccessRequest, RequestState},
-};
+use ebbgate_domain::{grant::Grant, names::IntegrationName, request::AccessRequest};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Book, Sealed, Seals, Standing, Table, Written, failed, log::stage, moment, nanos, signed,
+    Book, Sealed, Seals, Standing, Table, Written, failed, moment, nanos, signed, standing::stage,
 };
 
 /// A value as its document.
@@ -31,44 +27,6 @@ pub trait Document {
 
     /// How far it has come.
     fn standing(&self) -> Standing;
-}
-
-impl Document for AccessRequest {
-    const TABLE: Table = Table::Requests;
-
-    fn standing(&self) -> Standing {
-        let stage = match self.state {
-            RequestState::Pending => stage::FIRST,
-            RequestState::Approved | RequestState::Active => stage::APPROVED,
-            _ => stage::OVER,
-        };
-        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
-    }
-}
-
-impl Document for Grant {
-    const TABLE: Table = Table::Grants;
-
-    fn standing(&self) -> Standing {
-        let stage = match self.state {
-            GrantState::Planned => stage::FIRST,
-            GrantState::Provisioning(_) => stage::PROVISIONING,
-            GrantState::Active => stage::ACTIVE,
-            GrantState::Revoking { .. } => stage::REVOKING,
-            GrantState::Revoked { .. } | GrantState::Failed { .. } => stage::OVER,
-        };
-        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears: None }
-    }
-}
-
-impl Document for AgentRecord {
-    const TABLE: Table = Table::Agents;
-
-    fn standing(&self) -> Standing {
-        let stage = if self.retired { stage::OVER } else { stage::FIRST };
-        let bears = Some(self.name.to_string());
-        Standing { table: Self::TABLE, id: self.id.to_string(), stage, bears }
-    }
 }
 
 /// A row of requests, grants or agents, as far as reading needs it.
@@ -357,7 +315,7 @@ impl TokenRow {
     /// How it stands. Whoever has its secret may get an agent's place by it.
     pub fn written(&self) -> Written {
         let stage = if self.spent_at_ns.is_some() { stage::OVER } else { stage::FIRST };
-        let row = Standing { table: Table::Tokens, id: self.id.clone(), stage, bears: None };
+        let row = Standing::new(Table::Tokens, &self.id, stage);
         Written { gives: !row.is_over(), row }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     Book, Page, Row, SealBroken, Sealed, Seals, Standing, Table, Written,
     documents::{decode, told},
     encode,
-    log::stage,
+    standing::stage,
 };
 
 /// Sorts after every id.
@@ -49,8 +49,7 @@ impl FlowSetRow {
         let (id, document) = (id(set.number), encode(set)?);
         let sealed = Sealed { table: Table::FlowSets, id: &id, version: 0, content: &document };
         let seal = seals.seal(sealed);
-        let row =
-            Standing { table: Table::FlowSets, id: id.clone(), stage: stage::FIRST, bears: None };
+        let row = Standing::new(Table::FlowSets, &id, stage::FIRST);
         // What people may ask for, and who decides, is theirs by it.
         Ok(Self { seal, written: Written { row, gives: true }, id, document })
     }

@@ -13,6 +13,7 @@ mod opening;
 mod page;
 mod seal;
 mod seals;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -22,12 +23,13 @@ pub use delegations::DelegationRow;
 pub use documents::{AgentRow, Document, GrantRow, RequestRow, Row, TokenRow, encode};
 pub use flow_sets::{FlowSetRow, Shelf, applied, flow_set, listed};
 pub use key_file::{SealKeyError, SealKeyFile};
-pub use log::{Book, Standing};
+pub use log::Book;
 pub use notices::{BacklogRow, NoticeRow, short_error};
 pub use opening::{Found, Opening, Sealing, opening};
 pub use page::Page;
 pub use seal::{SealBroken, SealKey, Sealed, Table};
 pub use seals::{Seals, Written};
+pub use standing::Standing;
 pub use wanted::{due_grant, due_request, grant_wanted, request_wanted};
 
 use std::error::Error;

@@ -16,7 +16,11 @@ use ebbgate_domain::audit::{Action, Actor, AuditEvent, AuditRecord, BrokenChain,
 
 use serde_json::Value;
 
-use crate::{HeadRow, SealKey, Table, failed, flow_sets, unsigned};
+use crate::{
+    HeadRow, SealKey, Table, failed, flow_sets,
+    standing::{Standing, extensions, stage},
+    unsigned,
+};
 
 /// How many records are read at once.
 const PAGE: u32 = 1_000;
@@ -39,6 +43,8 @@ pub trait Book: Send {
 struct Told {
     /// In which record each thing first came to each stage; there may be millions. None is 0.
     stages: HashMap<Thing, [u64; stage::OVER as usize]>,
+    /// In which record the terms of each thing had come how far; few things' terms ever change.
+    terms: HashMap<Thing, Vec<(u64, u64)>>,
     /// Who was enrolled last under each agent's name, and in which record.
     bearers: HashMap<String, (u64, String)>,
     /// The numbers of the flows that were applied, by record.
@@ -50,6 +56,9 @@ impl Told {
         // One that a newer release wrote and this one does not know says nothing to it.
         let Ok(event) = serde_json::from_str::<AuditEvent>(&record.body) else { return };
         let detail = |key| Some(event.details.get(key)?.as_str()?.to_owned());
+        if let Some((thing, terms)) = terms(&event) {
+            return self.terms.entry(thing).or_default().push((record.seq, terms));
+        }
         let grant = event.grant.map(|id| id.to_string());
         let request = event.request.map(|id| id.to_string());
         let (id, stage) = match event.action {
@@ -58,6 +67,7 @@ impl Told {
             Action::GrantRevoking => (grant, stage::REVOKING),
             Action::GrantRevoked | Action::GrantFailed => (grant, stage::OVER),
             Action::RequestApproved => (request, stage::APPROVED),
+            Action::RequestActivated => (request, stage::ACTIVATED),
             Action::RequestDenied
             | Action::RequestCancelled
             | Action::RequestLapsed
@@ -95,9 +105,28 @@ impl Told {
                 self.note(thing, stage, seq);
             }
         }
+        for (thing, terms) in newer.terms {
+            self.terms.entry(thing).or_default().extend(terms);
+        }
         self.bearers.extend(newer.bearers);
         self.flows.extend(newer.flows);
     }
+}
+
+/// How far the terms of something come by an event.
+fn terms(event: &AuditEvent) -> Option<(Thing, u64)> {
+    let number = |key| event.details.get(key)?.as_u64();
+    let (id, terms) = match event.action {
+        Action::ExtensionAsked => {
+            (event.request?.to_string(), extensions(number("extension")?, false))
+        }
+        Action::ExtensionApproved | Action::ExtensionDenied | Action::ExtensionLapsed => {
+            (event.request?.to_string(), extensions(number("extension")?, true))
+        }
+        Action::GrantExtending => (event.grant?.to_string(), number("lasts_seconds")?),
+        _ => return None,
+    };
+    Some((thing(&id)?, terms))
 }
 
 /// An id in few bytes: `grt_` and 32 hex digits, for example.
@@ -106,32 +135,6 @@ type Thing = ([u8; 3], u128);
 fn thing(id: &str) -> Option<Thing> {
     let (prefix, number) = id.split_once('_')?;
     Some((prefix.as_bytes().try_into().ok()?, u128::from_str_radix(number, 16).ok()?))
-}
-
-/// How far a row has come; the log's word for it never gets smaller.
-pub(crate) mod stage {
-    pub(crate) const FIRST: u8 = 0;
-    pub(crate) const PROVISIONING: u8 = 1;
-    pub(crate) const APPROVED: u8 = 1;
-    pub(crate) const ACTIVE: u8 = 2;
-    pub(crate) const REVOKING: u8 = 3;
-    pub(crate) const OVER: u8 = 4;
-}
-
-/// How a row stands, to be compared with the log.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    pub(crate) table: Table,
-    pub(crate) id: String,
-    pub(crate) stage: u8,
-    /// The name that an agent bears.
-    pub(crate) bears: Option<String>,
-}
-
-impl Standing {
-    pub(crate) fn is_over(&self) -> bool {
-        self.stage >= stage::OVER
-    }
 }
 
 /// What the log was found to say so far.
@@ -243,18 +246,34 @@ impl Log {
         self.told.flows.range(..=upto).map(|(_, number)| *number).max().unwrap_or(0)
     }
 
+    /// Whether the log has said already what this event is about to say: more time is asked for, and
+    /// given, once.
+    pub(crate) fn has_said(&self, event: &AuditEvent) -> bool {
+        terms(event).is_some_and(|(thing, terms)| {
+            let told = self.told.terms.get(&thing);
+            told.is_some_and(|told| told.iter().any(|(_, before)| *before >= terms))
+        })
+    }
+
     /// Whether the log had said by record `upto` that the row has gone further than this. Whoever
     /// has read the row after that record was there knows by it that the row was set back.
     pub(crate) fn contradicts(&self, row: &Standing, upto: u64) -> bool {
         let said = |seq: u64| (1..=upto).contains(&seq);
-        let stages = thing(&row.id).and_then(|thing| self.told.stages.get(&thing));
+        let thing = thing(&row.id);
+        let stages = thing.and_then(|thing| self.told.stages.get(&thing));
         let further =
             |stages: &[u64; _]| stages.iter().skip(row.stage.into()).any(|seq| said(*seq));
+        let terms = thing.and_then(|thing| self.told.terms.get(&thing));
+        let changed = |terms: &Vec<(u64, u64)>| {
+            terms.iter().any(|(seq, terms)| said(*seq) && *terms > row.terms)
+        };
         let bearer = row.bears.as_ref().and_then(|name| self.told.bearers.get(name));
         let replaced = |(seq, bearer): &(u64, String)| said(*seq) && *bearer != row.id;
         // A set's number is given once.
         let taken = row.table == Table::FlowSets && row.id <= flow_sets::id(self.last_flows(upto));
-        taken || stages.is_some_and(further) || (!row.is_over() && bearer.is_some_and(replaced))
+        taken
+            || stages.is_some_and(further)
+            || (!row.is_over() && (terms.is_some_and(changed) || bearer.is_some_and(replaced)))
     }
 }
 

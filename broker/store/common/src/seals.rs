@@ -16,7 +16,7 @@ use ebbgate_broker_ports::{
     StoreError,
     store::{AuditHead, Versioned},
 };
-use ebbgate_domain::audit::AuditRecord;
+use ebbgate_domain::audit::{AuditEvent, AuditRecord};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
@@ -24,7 +24,8 @@ use crate::{
     Book, HeadRow, Row, SealBroken, SealKey, SealKeyFile, Sealed, Table,
     documents::{Document, decode, told},
     failed,
-    log::{Log, Standing},
+    log::Log,
+    standing::Standing,
     unsigned,
 };
 
@@ -250,14 +251,15 @@ impl Seals {
     }
 
     /// Lets a commit go on that is about to write these rows, where `head` cannot move any more:
-    /// nothing is written that the log contradicts, and while the log is not what it should be, nothing
-    /// that gives access. Whether the log is whole.
+    /// nothing is written that the log contradicts, or has told already, and while the log is not what it
+    /// should be, nothing that gives access. Whether the log is whole.
     ///
     /// # Errors
     /// [`StoreError::NotBelieved`], or the log cannot be read.
     pub async fn admit(
         &self,
         rows: &[Written],
+        events: &[AuditEvent],
         head: &HeadRow,
         book: &mut impl Book,
     ) -> Result<bool, StoreError> {
@@ -272,6 +274,13 @@ impl Seals {
             if *gives && log.broken {
                 return Err(self.refuse(Table::AuditHead, "end", SealBroken::Log));
             }
+        }
+        // Whoever had read a row before the log spoke, and finds it set back, has not seen that it was.
+        if let Some(event) = events.iter().find(|event| log.has_said(event)) {
+            let grant = event.grant.map(|id| (Table::Grants, id.to_string()));
+            let request = event.request.map(|id| (Table::Requests, id.to_string()));
+            let (table, id) = grant.or(request).unwrap_or((Table::AuditHead, "end".to_owned()));
+            return Err(self.refuse(table, &id, SealBroken::SetBack));
         }
         Ok(!log.broken)
     }

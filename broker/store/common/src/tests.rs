@@ -4,12 +4,13 @@ use ebbgate_broker_ports::{StoreError, store::AgentRecord};
 use ebbgate_domain::{
     Timestamp,
     audit::{Action, Actor, AuditEvent, AuditRecord, ChainWalk, Hash},
-    ids::{AgentId, GrantId},
+    ids::{AgentId, GrantId, RequestId},
 };
 
 use crate::{
     AgentRow, Book, Document, HeadRow, Row, SealKey, SealKeyFile, Seals, Standing, Table, Written,
-    append, log::stage,
+    append,
+    standing::{extensions, stage},
 };
 
 /// A store that holds nothing but a log.
@@ -42,7 +43,7 @@ impl Paper {
 
     async fn say(&mut self, seals: &Seals, events: &[AuditEvent]) {
         let head = self.head.clone();
-        let whole = seals.admit(&[], &head, self).await.unwrap();
+        let whole = seals.admit(&[], events, &head, self).await.unwrap();
         let (records, head) = append(seals, head, whole, events).unwrap();
         self.records.extend(records);
         self.head = head;
@@ -57,11 +58,15 @@ fn broker(paper: &Paper) -> (Seals, tempfile::TempDir) {
 }
 
 fn grant(n: u8, stage: u8) -> Standing {
-    Standing { table: Table::Grants, id: grant_id(n).to_string(), stage, bears: None }
+    Standing::new(Table::Grants, grant_id(n), stage)
 }
 
 fn grant_id(n: u8) -> GrantId {
     GrantId::new(Timestamp::UNIX_EPOCH, [n; 10])
+}
+
+fn request_id() -> RequestId {
+    RequestId::new(Timestamp::UNIX_EPOCH, [7; 10])
 }
 
 fn event(action: Action, n: u8) -> AuditEvent {
@@ -97,6 +102,76 @@ async fn what_the_log_says_of_a_row_stays_said() {
     }
     assert!(stands(&seals, &grant(1, stage::REVOKING), 0, &mut paper).await);
     assert_eq!(seals.broken(), 1, "the alarm is raised once for each row");
+}
+
+/// Its end is where it was; what lies before that must not be moved either: less time in the row
+/// would let somebody ask for the rest once more.
+#[tokio::test]
+async fn terms_stay_said_too() {
+    let mut paper = Paper::new();
+    let (seals, _directory) = broker(&paper);
+    let lasts = |seconds| Standing { terms: seconds, ..grant(1, stage::ACTIVE) };
+    let extended =
+        event(Action::GrantExtending, 1).request(request_id()).detail("lasts_seconds", 90);
+    paper.say(&seals, &[event(Action::GrantActive, 1), extended]).await;
+    assert!(!stands(&seals, &lasts(60), 0, &mut paper).await);
+    assert!(stands(&seals, &lasts(90), 0, &mut paper).await);
+    assert!(stands(&seals, &lasts(120), 0, &mut paper).await);
+    let over = Standing { stage: stage::OVER, ..lasts(60) };
+    assert!(stands(&seals, &over, 0, &mut paper).await, "which gives nothing");
+
+    let asks = |count, decided| Standing {
+        terms: extensions(count, decided),
+        ..Standing::new(Table::Requests, request_id(), stage::ACTIVATED)
+    };
+    let said = |action, count: u64| {
+        AuditEvent::new(action, Actor::Broker, Timestamp::UNIX_EPOCH)
+            .request(request_id())
+            .detail("extension", count)
+    };
+    let read_before = asks(1, false);
+    for (action, count, gone, still) in [
+        (Action::ExtensionAsked, 1, asks(0, true), asks(1, false)),
+        (Action::ExtensionDenied, 1, asks(1, false), asks(1, true)),
+        (Action::ExtensionAsked, 2, asks(1, true), asks(2, false)),
+        (Action::ExtensionApproved, 2, asks(2, false), asks(2, true)),
+    ] {
+        paper.say(&seals, &[said(action, count)]).await;
+        assert!(!stands(&seals, &gone, 0, &mut paper).await, "{action}");
+        assert!(stands(&seals, &still, 0, &mut paper).await, "{action}");
+    }
+    seals.stands(&read_before, 0..=3, &mut paper).await.unwrap();
+    let (later, _theirs) = broker(&paper);
+    assert!(
+        !stands(&later, &asks(1, true), 2, &mut paper).await,
+        "learnt from what was said before"
+    );
+    // Whoever had read it before the second wish, and finds the row as it was then.
+    for again in [said(Action::ExtensionAsked, 2), said(Action::ExtensionApproved, 2)] {
+        let head = paper.head.clone();
+        assert!(seals.admit(&[], &[again], &head, &mut paper).await.is_err());
+    }
+    // As a release said it that did not count.
+    let uncounted = AuditEvent { details: [].into(), ..said(Action::ExtensionAsked, 9) };
+    paper.say(&seals, &[uncounted]).await;
+    assert!(stands(&seals, &asks(2, true), 0, &mut paper).await);
+}
+
+#[tokio::test]
+async fn what_was_activated_does_not_wait_for_it_any_more() {
+    let mut paper = Paper::new();
+    let (seals, _directory) = broker(&paper);
+    let row = |stage| Standing::new(Table::Requests, request_id(), stage);
+    for (action, gone, still) in [
+        (Action::RequestApproved, stage::FIRST, stage::APPROVED),
+        (Action::RequestActivated, stage::APPROVED, stage::ACTIVATED),
+        (Action::RequestEnded, stage::ACTIVATED, stage::OVER),
+    ] {
+        let said = AuditEvent::new(action, Actor::Broker, Timestamp::UNIX_EPOCH);
+        paper.say(&seals, &[said.request(request_id())]).await;
+        assert!(!stands(&seals, &row(gone), 0, &mut paper).await, "{action}");
+        assert!(stands(&seals, &row(still), 0, &mut paper).await, "{action}");
+    }
 }
 
 /// Others may write between a row's being read and its being looked at.
@@ -151,8 +226,8 @@ async fn a_log_that_was_changed_gives_nothing_and_lets_things_end() {
         let gives = Written { row: grant(2, stage::ACTIVE), gives: true };
         let ends = Written { row: grant(2, stage::REVOKING), gives: false };
         let head = paper.head.clone();
-        assert!(seals.admit(&[gives], &head, &mut paper).await.is_err());
-        assert!(!seals.admit(&[ends], &head, &mut paper).await.unwrap());
+        assert!(seals.admit(&[gives], &[], &head, &mut paper).await.is_err());
+        assert!(!seals.admit(&[ends], &[], &head, &mut paper).await.unwrap());
         paper.say(&seals, &[noise()]).await;
         assert!(!seals.holds(&paper.head), "a new seal would hide it");
         // What it knew it still knows.
@@ -160,7 +235,7 @@ async fn a_log_that_was_changed_gives_nothing_and_lets_things_end() {
     }
     let (mut paper, gives) = (whole, Written { row: grant(2, stage::ACTIVE), gives: true });
     let head = paper.head.clone();
-    assert!(seals.admit(&[gives], &head, &mut paper).await.unwrap(), "it was put right");
+    assert!(seals.admit(&[gives], &[], &head, &mut paper).await.unwrap(), "it was put right");
 }
 
 /// Nobody has looked at the log since.
@@ -175,7 +250,7 @@ async fn what_a_broker_has_said_itself_cannot_be_taken_back() {
     assert!(!stands(&seals, &grant(1, stage::ACTIVE), 0, &mut before).await);
     let gives = Written { row: grant(2, stage::ACTIVE), gives: true };
     let head = before.head.clone();
-    assert!(seals.admit(&[gives], &head, &mut before).await.is_err());
+    assert!(seals.admit(&[gives], &[], &head, &mut before).await.is_err());
 }
 
 /// The mark outlives the broker: a log that was cut off while none ran is missed.
@@ -194,7 +269,7 @@ async fn a_log_that_was_cut_off_meanwhile_is_missed_at_the_next_start() {
     seals.heed(&mut paper).await.unwrap();
     let gives = Written { row: grant(1, stage::PROVISIONING), gives: true };
     let head = paper.head.clone();
-    assert!(seals.admit(&[gives], &head, &mut paper).await.is_err());
+    assert!(seals.admit(&[gives], &[], &head, &mut paper).await.is_err());
     assert_eq!(seals.broken(), 1);
 }
 

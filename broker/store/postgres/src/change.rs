@@ -353,7 +353,7 @@ async fn append_events(
         .fetch_one(&mut *to)
         .await
         .map_err(broken)?;
-    let whole = seals.admit(written, &end, &mut Log(to)).await?;
+    let whole = seals.admit(written, events, &end, &mut Log(to)).await?;
     if events.is_empty() {
         return Ok(Vec::new());
     }

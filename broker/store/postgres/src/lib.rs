@@ -10,6 +10,7 @@ mod delegations;
 mod flow_sets;
 mod opening;
 mod outbox;
+mod purge;
 mod queries;
 
 use std::{pin::Pin, str::FromStr as _, time::Duration};
@@ -19,7 +20,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, RequestQuery, Versioned,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned,
     },
 };
 use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, applied, failed, listed, nanos};
@@ -275,6 +276,11 @@ impl Store for PostgresStore {
 
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
         self.run("list agents", |on, seals| Box::pin(queries::agents(on, seals))).await
+    }
+
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError> {
+        let stale = stale.clone();
+        self.run(purge::DOING, move |on, _| Box::pin(purge::purge(on, stale, limit))).await
     }
 
     async fn take_notices(

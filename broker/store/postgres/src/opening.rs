@@ -1,6 +1,6 @@
 //! Opening the store's seals, and sealing by hand what an operator vouches for.
 
-use ebbgate_broker_ports::StoreError;
+use ebbgate_broker_ports::{StoreError, crash};
 use ebbgate_broker_store_common::{
     Found, NoticeRow, Opening, Row, SealKeyFile, Sealing, Seals, Table, TokenRow, failed, opening,
 };
@@ -89,7 +89,10 @@ pub(crate) async fn seal(
             .map_err(failed(SEALING))?;
     }
     if accept {
+        crash::point("broker.seal.before_commit");
         transaction.commit().await.map_err(failed(SEALING))?;
+        // Until the mark is set nothing is given, and sealing again sets it.
+        crash::point("broker.seal.after_commit");
         file.set_mark(&head.audit()?).map_err(failed(SEALING))?;
     } else {
         transaction.rollback().await.map_err(failed(SEALING))?;

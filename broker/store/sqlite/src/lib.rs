@@ -10,6 +10,7 @@ mod delegations;
 mod flow_sets;
 mod opening;
 mod outbox;
+mod purge;
 mod queries;
 
 use std::{
@@ -25,7 +26,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, RequestQuery, Versioned,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned,
     },
 };
 use ebbgate_broker_store_common::{
@@ -262,6 +263,11 @@ impl Store for SqliteStore {
 
     async fn agents(&self) -> Result<Vec<AgentRecord>, StoreError> {
         queries::agents(&mut *self.reader().await?, &self.seals).await
+    }
+
+    async fn purge(&self, stale: &Stale, limit: u32) -> Result<Purged, StoreError> {
+        let (writer, stale) = (self.writer.clone(), stale.clone());
+        to_the_end(purge::DOING, async move { purge::purge(&writer, &stale, limit).await }).await
     }
 
     async fn take_notices(

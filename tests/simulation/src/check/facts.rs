@@ -103,7 +103,14 @@ impl Facts {
         let now = i64::try_from(world.sim.now()).unwrap_or(i64::MAX);
         for grant in &news.grants {
             let full = i64::from(grant.duration.seconds()) * 1_000;
-            let known = self.0.get(&grant.id).and_then(|fact| fact.true_deadline);
+            let known = self.0.get(&grant.id);
+            // More time moves the end by as much, whatever the broker's clock says now.
+            let moved = |before: Option<Timestamp>| -> i64 {
+                let (Some(before), Some(end)) = (before, grant.deadline) else { return 0 };
+                i64::try_from(end.duration_since(before).as_millis()).unwrap_or(0)
+            };
+            let known =
+                known.and_then(|fact| fact.true_deadline.map(|end| end + moved(fact.deadline)));
             let fact = Fact {
                 integration: grant.integration.clone(),
                 principal: grant.principal.clone(),

@@ -61,6 +61,7 @@ impl Checker {
             secrets::i8_no_secret_rests(news)?;
             records::i5_never_comes_back(&self.facts, news)?;
             records::i9_nobody_approves_their_own(news)?;
+            records::more_time_has_its_limits(news, world)?;
             records::i10_decided_on_the_flow_as_it_was(news)?;
             self.records.i12_nothing_decided_is_lost(&self.facts, news)?;
             self.records.i12_every_notice_is_put_in(news)?;

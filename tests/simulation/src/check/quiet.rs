@@ -17,7 +17,9 @@ pub fn left_over(world: &World) -> Vec<String> {
         left.extend(
             grants.map(|found| format!("{} is {}", found.value.id, found.value.state_name())),
         );
-        left.extend(records.outbox.iter().map(|(item, _)| format!("{} is not delivered", item.id)));
+        left.extend(
+            records.outbox.undelivered().map(|item| format!("{} is not delivered", item.id)),
+        );
     }
     for server in world.servers.values() {
         let content = server.content();

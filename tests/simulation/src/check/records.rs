@@ -11,7 +11,7 @@ use ebbgate_domain::{
     names::PrincipalId,
     notice::Notice,
     principal::Subject,
-    request::{AccessRequest, RequestState},
+    request::{AccessRequest, Extension, ExtensionState, RequestState},
 };
 
 use super::{
@@ -42,7 +42,8 @@ pub(crate) fn i5_never_comes_back(facts: &Facts, news: &News) -> Checked {
 /// I9: Nobody approves their own request …; one person counts once, however many groups list them.
 pub(crate) fn i9_nobody_approves_their_own(news: &News) -> Checked {
     for request in &news.requests {
-        if request.reviews.iter().any(|review| review.by == request.requester) {
+        let more = request.extensions.iter().flat_map(|more| &more.reviews);
+        if request.reviews.iter().chain(more).any(|review| review.by == request.requester) {
             let what = format!("{} was decided by its own requester", request.id);
             return Err(Violation::new("I9", what));
         }
@@ -50,8 +51,13 @@ pub(crate) fn i9_nobody_approves_their_own(news: &News) -> Checked {
             request.state,
             RequestState::Approved | RequestState::Active | RequestState::Ended { .. }
         );
-        if granted && !is_covered(request) {
+        if granted && !is_covered(request, &request.reviews) {
             let what = format!("{} is {} without the voices", request.id, request.state_name());
+            return Err(Violation::new("I9", what));
+        }
+        let given = request.extensions.iter().filter(|more| more.state == ExtensionState::Approved);
+        if let Some(more) = given.clone().find(|more| !is_covered(request, &more.reviews)) {
+            let what = format!("{} lasts {} longer without the voices", request.id, more.by);
             return Err(Violation::new("I9", what));
         }
     }
@@ -59,21 +65,25 @@ pub(crate) fn i9_nobody_approves_their_own(news: &News) -> Checked {
 }
 
 /// Whether different people can be found for all groups: tried one by one, since there are few.
-fn is_covered(request: &AccessRequest) -> bool {
+fn is_covered(request: &AccessRequest, reviews: &[Review]) -> bool {
     let ApprovalPolicy::Groups { groups, .. } = &request.flow.approval else { return true };
-    let mut people: Vec<&PrincipalId> = request
-        .reviews
+    let mut people: Vec<&PrincipalId> = reviews
         .iter()
         .filter(|review| review.verdict == Verdict::Approve)
         .map(|review| &review.by)
         .collect();
     people.sort();
     people.dedup();
-    let all: Vec<&[Approver]> = groups.iter().map(|group| group.of.as_slice()).collect();
+    let all: Vec<Vec<&Approver>> = groups
+        .iter()
+        .map(|group| {
+            group.of.iter().chain(group.escalate.iter().flat_map(|step| &step.to)).collect()
+        })
+        .collect();
     can_cover(&all, &people)
 }
 
-fn can_cover(groups: &[&[Approver]], people: &[&PrincipalId]) -> bool {
+fn can_cover(groups: &[Vec<&Approver>], people: &[&PrincipalId]) -> bool {
     let Some((first, rest)) = groups.split_first() else { return true };
     (0..people.len()).any(|index| {
         let mut left = people.to_vec();
@@ -88,7 +98,7 @@ fn could_be(approver: &Approver, person: &PrincipalId) -> bool {
     match approver {
         Approver::Subject(Subject::User(user)) => user == person,
         Approver::Subject(Subject::Group(group)) => {
-            crate::people::members(group.as_str()).contains(person)
+            crate::settings::members(group.as_str()).contains(person)
         }
         // No flow of the simulation asks others.
         Approver::Subject(Subject::Everyone)
@@ -96,6 +106,28 @@ fn could_be(approver: &Approver, person: &PrincipalId) -> bool {
         | Approver::Owner
         | Approver::OnCall(_) => false,
     }
+}
+
+/// An extension is a new decision on the same request and never goes past the flow's maximum; what
+/// it gives, each grant gets once.
+pub(crate) fn more_time_has_its_limits(news: &News, world: &World) -> Checked {
+    let records = world.store.records();
+    for request in &news.requests {
+        let max = request.flow.duration.longest(request.items.iter().map(|item| &item.permission));
+        if request.duration > max {
+            let what = format!("{} lasts {} where {max} is the most", request.id, request.duration);
+            return Err(Violation::new("extension", what));
+        }
+    }
+    for grant in &news.grants {
+        let of = records.requests.get(&grant.request);
+        if let Some(request) = of.filter(|request| grant.duration > request.value.duration) {
+            let (id, is, given) = (grant.id, grant.duration, request.value.duration);
+            let what = format!("{id} lasts {is}, but its request was given {given}");
+            return Err(Violation::new("extension", what));
+        }
+    }
+    Ok(())
 }
 
 /// I10: A decision is taken on the flow as it was when the request was made (its version is stored).
@@ -117,6 +149,7 @@ pub(crate) struct Records {
     looked_at: usize,
     furthest: BTreeMap<RequestId, u64>,
     reviews: BTreeMap<RequestId, Vec<Review>>,
+    extensions: BTreeMap<RequestId, Vec<Extension>>,
     pending: BTreeMap<RequestId, PrincipalId>,
     leavers: BTreeMap<PrincipalId, Millis>,
     directory_seen: usize,
@@ -128,7 +161,11 @@ impl Records {
     pub(crate) fn i12_nothing_decided_is_lost(&mut self, facts: &Facts, news: &News) -> Checked {
         for grant in &news.grants {
             let before = facts.get(grant.id).and_then(|fact| fact.deadline);
-            if before.is_some() && before != grant.deadline {
+            let extended = news.audit.iter().any(|(_, event)| {
+                event.action == Action::GrantExtending && event.grant == Some(grant.id)
+            });
+            let stays = before == grant.deadline || (extended && before < grant.deadline);
+            if before.is_some() && !stays {
                 return Err(Violation::new("I12", format!("{}'s deadline moved", grant.id)));
             }
         }
@@ -138,7 +175,18 @@ impl Records {
                 return Err(Violation::new("I12", format!("{} lost a review", request.id)));
             }
             before.clone_from(&request.reviews);
-            if request.state == RequestState::Pending {
+            let before = self.extensions.entry(request.id).or_default();
+            let goes_on = |(before, now): (&Extension, &Extension)| {
+                now.reviews.starts_with(&before.reviews)
+                    && (before.state == ExtensionState::Pending || before.state == now.state)
+            };
+            let kept = before.iter().zip(&request.extensions).all(goes_on);
+            if before.len() > request.extensions.len() || !kept {
+                let what = format!("{} lost a word on more time", request.id);
+                return Err(Violation::new("I12", what));
+            }
+            before.clone_from(&request.extensions);
+            if request.state == RequestState::Pending || request.awaits_activation() {
                 self.pending.insert(request.id, request.requester.clone());
             } else {
                 self.pending.remove(&request.id);
@@ -159,6 +207,8 @@ impl Records {
                 Action::RequestApproved
                     | Action::RequestDenied
                     | Action::RequestLapsed
+                    | Action::ExtensionApproved
+                    | Action::ExtensionDenied
                     | Action::GrantActive
                     | Action::GrantFailed
             );
@@ -194,7 +244,7 @@ impl Records {
     /// I12: … notifications survive a restart: in the end each was delivered.
     pub(crate) fn i12_every_notice_was_delivered(&self, world: &World) -> Checked {
         let lost = self.put_in.keys().find(|id| !self.delivered.contains(id));
-        match lost.filter(|_| world.store.records().outbox.is_empty()) {
+        match lost.filter(|_| world.store.records().outbox.undelivered().next().is_none()) {
             Some(id) => Err(Violation::new("I12", format!("{id} was never delivered"))),
             None => Ok(()),
         }
@@ -246,7 +296,9 @@ impl Records {
 
 fn is_of(notice: &Notice, event: &AuditEvent) -> bool {
     let grant: Option<GrantId> = event.grant;
-    notice.event == event.action.to_string()
+    // The same as a request's own, but told of the extension.
+    let told_as = event.action.to_string().replace("request.extension_", "extension.");
+    notice.event == told_as
         && Some(notice.request) == event.request
         && (grant.is_none() || notice.grant == grant)
 }

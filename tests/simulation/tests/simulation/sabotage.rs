@@ -49,4 +49,5 @@ caught! {
     i10_a_broker_that_lets_leavers_stay: LeaversStay, "I10", 40;
     i11_a_store_that_forgets_audit_events: NoAudit, "I11", 40;
     i12_a_store_that_forgets_notices: LostNotices, "I12", 40;
+    a_broker_that_gives_more_time_than_was_given: MoreThanGiven, "extension", 40;
 }

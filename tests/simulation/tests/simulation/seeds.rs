@@ -9,7 +9,8 @@ use ebbgate_simulation::run::run;
 const SEEDS: u64 = 125;
 
 /// What must have happened in each test's runs, or they have tried nothing.
-const TRIED: [&str; 32] = [
+const TRIED: [&str; 38] = [
+    "activation",
     "agent crash after effect",
     "agent crash after intent",
     "agent crash after record",
@@ -26,14 +27,19 @@ const TRIED: [&str; 32] = [
     "broker frozen",
     "broker killed",
     "broker's clock jumps",
+    "claim",
     "credential",
     "disk full",
+    "extension asked",
+    "extension at once",
+    "extension past the maximum refused",
     "grant active",
     "grant torn down",
     "leaver",
     "own approval refused",
     "partition",
     "release",
+    "review of an extension",
     "revocation",
     "role dropped behind our back",
     "second approver refused",

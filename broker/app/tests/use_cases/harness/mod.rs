@@ -3,6 +3,7 @@
 
 mod place;
 mod shelf;
+mod target;
 
 use std::{
     collections::BTreeMap,
@@ -42,6 +43,7 @@ use sqlx::ConnectOptions as _;
 
 pub(crate) use place::{TestMeter, TestPlace};
 pub(crate) use shelf::files;
+pub(crate) use target::Target;
 
 /// The world of a test.
 pub(crate) struct World {
@@ -228,6 +230,15 @@ impl World {
         } else {
             "DROP TRIGGER spoilt".to_owned()
         };
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+
+    /// Changes a grant's record as somebody does who has the database and not the key.
+    pub(crate) async fn tamper_with(&self, grant: GrantId) {
+        let mut connection = self.by_hand().await;
+        let statement = format!(
+            "UPDATE grants SET document = replace(document, 'select', 'full') WHERE id = '{grant}'"
+        );
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
