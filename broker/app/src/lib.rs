@@ -22,6 +22,7 @@ mod requests;
 mod review;
 mod schedule;
 mod sessions;
+mod sightings;
 mod submit;
 mod use_reviews;
 mod walk;

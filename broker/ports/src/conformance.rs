@@ -19,6 +19,7 @@ mod outbox;
 mod purge;
 mod samples;
 mod seals;
+mod sightings;
 mod terms;
 
 pub use agents::{
@@ -59,6 +60,7 @@ pub use seals::{
     an_agent_cannot_be_forged_or_brought_back, columns_are_not_believed,
     forged_rows_take_nobodys_place, notices_are_sealed_too, what_was_set_back_is_not_believed,
 };
+pub use sightings::resources_are_seen_first_and_last;
 pub use terms::what_was_activated_or_extended_cannot_be_set_back;
 
 /// How a behaviour ends: an assertion that does not hold panics, a store that fails is returned.
@@ -90,6 +92,7 @@ macro_rules! store_conformance {
             notices_are_taken_in_their_order,
             one_of_many_racing_updates_wins,
             requests_are_listed_newest_first_by_query,
+            resources_are_seen_first_and_last,
             takers_share_the_outbox_without_overlap,
             the_chain_has_no_gaps_under_concurrent_commits,
             the_log_is_read_in_pages_as_it_was_written,

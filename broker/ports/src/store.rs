@@ -8,7 +8,7 @@ use ebbgate_domain::{
     flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId, TokenId},
-    names::{AgentName, ChannelName, IntegrationName, PrincipalId},
+    names::{AgentName, ChannelName, IntegrationName, PrincipalId, ResourceId},
     notice::Notice,
     request::AccessRequest,
 };
@@ -68,6 +68,17 @@ pub struct Applied {
     pub number: u64,
     /// The set; none where it is not there any more, or not believed.
     pub set: Option<FlowSet>,
+}
+
+/// When a resource was in the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Which.
+    pub resource: ResourceId,
+    /// When it was first seen.
+    pub first: Timestamp,
+    /// When it was last seen.
+    pub last: Timestamp,
 }
 
 /// A notice on its way.
@@ -357,6 +368,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The database failed.
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError>;
+
+    /// Notes that these resources are in the inventory at `at`.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn sight(&self, resources: &[ResourceId], at: Timestamp) -> Result<(), StoreError>;
+
+    /// When each of these resources was seen, in the order of their ids; those that never were are
+    /// left out.
+    ///
+    /// # Errors
+    /// The database failed.
+    async fn sightings(&self, resources: &[ResourceId]) -> Result<Vec<Sighting>, StoreError>;
 
     /// The flows that were applied last; none where that is not later than number `newer_than`,
     /// which costs no more than a look at the end of the log.

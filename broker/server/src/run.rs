@@ -47,6 +47,8 @@ const PRUNE: Duration = Duration::from_secs(60);
 /// How often targets that are served from here are looked at for drift; agents do so by themselves.
 /// What is found twice belongs to nobody for long enough to be removed.
 const DRIFT: Duration = Duration::from_secs(60);
+/// How often it is noted which resources are in the inventory; also whenever that is read.
+const SIGHT: Duration = Duration::from_secs(3_600);
 /// How often the broker's own certificate is made anew.
 const CERTIFICATE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -232,6 +234,7 @@ impl Daemon {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut prune = tokio::time::interval(PRUNE);
         let mut drift = tokio::time::interval(DRIFT);
+        let mut sight = tokio::time::interval(SIGHT);
         let mut certificate = tokio::time::interval(CERTIFICATE);
         loop {
             tokio::select! {
@@ -243,6 +246,7 @@ impl Daemon {
                     let places = self.places.clone();
                     tokio::spawn(async move { places.prune().await });
                 }
+                _ = sight.tick() => self.sight(),
                 _ = drift.tick() => {
                     let places = self.places.clone();
                     tokio::spawn(async move { places.look_for_drift().await });
@@ -279,6 +283,18 @@ impl Daemon {
             }
         }
         self.broker.wake();
+        self.sight();
+    }
+
+    /// Notes which resources are in the inventory; nobody waits for it.
+    fn sight(&self) {
+        let broker = self.broker.clone();
+        tokio::spawn(async move {
+            if let Err(error) = broker.sight_resources().await {
+                let error = ebbgate_broker_ports::chain(&error);
+                tracing::error!(error, "cannot note which resources there are; it is tried again");
+            }
+        });
     }
 
     fn renew(&self) {

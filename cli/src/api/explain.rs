@@ -170,4 +170,7 @@ pub(crate) struct KnownResource {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) tags: std::collections::BTreeMap<String, String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) first_seen: Option<Timestamp>,
+    pub(crate) last_seen: Option<Timestamp>,
 }

@@ -25,9 +25,10 @@ use super::{Context, flows_apply};
 use crate::{
     api::{Client, FlowFile, FlowsInForce, KnownResource},
     args::{FlowFiles, Flows, Preview, ShowFlow},
+    clock,
     exit::{Exit, Stop},
     output::{self, Cell, Format, Sheet, Tone},
-    text::printable,
+    text::{moment, printable},
 };
 
 /// Files' paths and texts.
@@ -48,14 +49,19 @@ pub(super) async fn flows(context: &Context, command: Flows) -> Result<Exit> {
 
 pub(super) async fn inventory(context: &Context) -> Result<Exit> {
     let found: Vec<KnownResource> = context.client()?.list("/inventory", &[]).await?;
+    let now = clock::now();
+    let time = |at: Option<jiff::Timestamp>| at.map(|at| moment(at, now)).unwrap_or_default();
     context.output.show_list(&found, "the broker knows no resources", |found| {
         Sheet::list(
-            ["RESOURCE", "TYPE", "TAGS"],
+            ["RESOURCE", "TYPE", "TAGS", "OWNER", "FIRST SEEN", "LAST SEEN"],
             found.iter().map(|resource| {
                 [
                     resource.id.as_str().into(),
                     resource.kind.as_str().into(),
                     tags(&resource.tags).into(),
+                    resource.owner.as_deref().unwrap_or_default().into(),
+                    time(resource.first_seen).into(),
+                    time(resource.last_seen).into(),
                 ]
             }),
         )

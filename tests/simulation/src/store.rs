@@ -8,7 +8,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned, Write,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Sighting, Stale, Versioned, Write,
     },
 };
 use ebbgate_domain::{
@@ -18,7 +18,7 @@ use ebbgate_domain::{
     flow_set::FlowSet,
     grant::{Grant, GrantState},
     ids::{AgentId, DelegationId, GrantId, NoticeId, RequestId, TokenId},
-    names::{ChannelName, IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId, ResourceId},
     request::AccessRequest,
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -46,6 +46,7 @@ pub struct Records {
     pub new_notices: Vec<OutboxItem>,
     delegations: BTreeMap<DelegationId, Versioned<Delegation>>,
     flows: Vec<FlowSet>,
+    sightings: BTreeMap<ResourceId, Sighting>,
     agents: BTreeMap<AgentId, AgentRecord>,
     tokens: BTreeMap<TokenId, EnrolmentToken>,
     keys: BTreeMap<(PrincipalId, String), IdempotencyKey>,
@@ -354,6 +355,26 @@ impl Store for MemoryStore {
         self.read(|records| {
             let all = records.delegations.values().filter(|found| found.value.end() > now);
             all.cloned().collect()
+        })
+        .await
+    }
+
+    async fn sight(&self, resources: &[ResourceId], at: Timestamp) -> Result<(), StoreError> {
+        self.change(|records| {
+            for resource in resources {
+                let new = Sighting { resource: resource.clone(), first: at, last: at };
+                let seen = records.sightings.entry(resource.clone()).or_insert(new);
+                seen.last = seen.last.max(at);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn sightings(&self, resources: &[ResourceId]) -> Result<Vec<Sighting>, StoreError> {
+        self.read(|records| {
+            let seen = records.sightings.values().filter(|seen| resources.contains(&seen.resource));
+            seen.cloned().collect()
         })
         .await
     }

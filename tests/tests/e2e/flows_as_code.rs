@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ebbgate_tests::{
     Person::{Adam, Ana, Audrey},
-    Result, World, ensure, places,
+    Result, World, ensure, eventually, places,
     process::{Launch, Output},
     settings::write,
 };
@@ -120,6 +120,13 @@ async fn flows_in_force_are_shown_as_they_were_written() -> Result<()> {
     let shown = audrey.run(&["admin", "flows", "show", "shop-pii"]).await?.success()?;
     ensure!(shown.contains("# A database administrator and Security agree"), "{shown}");
     ensure!(shown.starts_with("# flows/shop.yaml:"), "{shown}");
+    eventually("the resources being seen", async || {
+        let known = world.api(Audrey)?.get("inventory").await?.status(200)?;
+        let (first, last) = (&known["items"][0]["first_seen"], &known["items"][0]["last_seen"]);
+        ensure!(first.is_string() && last.as_str() >= first.as_str(), "{known}");
+        Ok(())
+    })
+    .await?;
     let inventory = audrey.run(&["admin", "inventory", "list"]).await?.success()?;
     ensure!(
         inventory.contains("orders/postgres/shop") && inventory.contains("env=prod"),

@@ -25,10 +25,12 @@ use crate::{
 
 const DAY: i64 = 24 * 3_600;
 
+type Refusal = Box<dyn Fn(&OutboxItem) -> bool + Send>;
+
 /// A channel that refuses what a test says.
 struct Fickle {
     name: ChannelName,
-    refuses: Mutex<Box<dyn Fn(&OutboxItem) -> bool + Send>>,
+    refuses: Mutex<Refusal>,
     attempts: Mutex<Vec<NoticeId>>,
     delivered: Mutex<Vec<OutboxItem>>,
 }

@@ -8,7 +8,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
 };
 use ebbgate_domain::{
-    flow::AccessFlow, flow_set::FlowFile, names::ResourceId, offer::approval_in_words,
+    flow::AccessFlow, flow_set::FlowFile, inventory::Resource, names::ResourceId,
+    offer::approval_in_words,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -87,6 +88,12 @@ pub(crate) struct KnownResourceBody {
     kind: &'static str,
     name: String,
     tags: BTreeMap<String, String>,
+    /// Who owns it, as its tag `owner` says.
+    owner: Option<String>,
+    /// When it came into the inventory.
+    first_seen: Option<String>,
+    /// When it was last seen there.
+    last_seen: Option<String>,
 }
 
 /// The scopes, permissions and flows in force, with the files that they are from.
@@ -153,17 +160,23 @@ pub(crate) async fn inventory(
     let limit = page_size(filter.limit)?;
     let after: Option<ResourceId> = cursor(filter.cursor.as_deref())?;
     let snapshot = api.broker.snapshot();
-    let items = snapshot
-        .inventory
-        .after(after.as_ref())
-        .take(limit as usize)
-        .map(|resource| KnownResourceBody {
+    let page: Vec<_> = snapshot.inventory.after(after.as_ref()).take(limit as usize).collect();
+    let ids: Vec<_> = page.iter().map(|resource| resource.id.clone()).collect();
+    let seen = api.broker.sightings(&ids).await?;
+    let seen: BTreeMap<_, _> = seen.iter().map(|seen| (&seen.resource, seen)).collect();
+    let body = |resource: &Resource| {
+        let seen = seen.get(&resource.id);
+        KnownResourceBody {
             id: resource.id.to_string(),
             integration: resource.integration.to_string(),
             kind: resource.kind.as_str(),
             name: resource.native.clone(),
             tags: resource.tags.clone(),
-        })
-        .collect();
+            owner: resource.owner().map(|owner| owner.to_string()),
+            first_seen: seen.map(|seen| seen.first.to_string()),
+            last_seen: seen.map(|seen| seen.last.to_string()),
+        }
+    };
+    let items = page.into_iter().map(body).collect();
     Ok(Json(Page::new(items, limit, |body: &KnownResourceBody| body.id.clone())))
 }

@@ -13,6 +13,7 @@ mod opening;
 mod page;
 mod seal;
 mod seals;
+mod sightings;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use opening::{Found, Opening, Sealing, opening};
 pub use page::Page;
 pub use seal::{SealBroken, SealKey, Sealed, Table};
 pub use seals::{Seals, Written};
+pub use sightings::SightingRow;
 pub use standing::Standing;
 pub use wanted::{due_grant, due_request, grant_wanted, request_wanted};
 

@@ -12,6 +12,7 @@ mod opening;
 mod outbox;
 mod purge;
 mod queries;
+mod sightings;
 
 use std::{pin::Pin, str::FromStr as _, time::Duration};
 
@@ -20,7 +21,7 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Sighting, Stale, Versioned,
     },
 };
 use ebbgate_broker_store_common::{SealKeyFile, Seals, Table, applied, failed, listed, nanos};
@@ -31,7 +32,7 @@ use ebbgate_domain::{
     flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
-    names::{ChannelName, IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId, ResourceId},
     request::AccessRequest,
 };
 use sqlx::{
@@ -136,6 +137,10 @@ impl PostgresStore {
     }
 }
 
+fn ids(resources: &[ResourceId]) -> Vec<String> {
+    resources.iter().map(ToString::to_string).collect()
+}
+
 /// Connects once to learn why that fails, if it does: a pool only says that it ran out of time.
 async fn try_out(options: &PgConnectOptions) -> Result<(), StoreError> {
     const DOING: &str = "connect to its database";
@@ -229,6 +234,19 @@ impl Store for PostgresStore {
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
         self.run("list delegations", move |on, seals| {
             Box::pin(delegations::not_over(on, seals, now))
+        })
+        .await
+    }
+
+    async fn sight(&self, resources: &[ResourceId], at: Timestamp) -> Result<(), StoreError> {
+        let (resources, at) = (ids(resources), nanos(at));
+        self.run(sightings::DOING, move |on, _| Box::pin(sightings::note(on, resources, at))).await
+    }
+
+    async fn sightings(&self, resources: &[ResourceId]) -> Result<Vec<Sighting>, StoreError> {
+        let resources = ids(resources);
+        self.run("read when resources were seen", move |on, _| {
+            Box::pin(sightings::of(on, resources))
         })
         .await
     }

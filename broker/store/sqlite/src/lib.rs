@@ -12,6 +12,7 @@ mod opening;
 mod outbox;
 mod purge;
 mod queries;
+mod sightings;
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -26,11 +27,11 @@ use ebbgate_broker_ports::{
     Store, StoreError,
     store::{
         AgentRecord, Applied, AuditHead, Backlog, Change, EnrolmentToken, GrantQuery,
-        IdempotencyKey, OutboxItem, Purged, RequestQuery, Stale, Versioned,
+        IdempotencyKey, OutboxItem, Purged, RequestQuery, Sighting, Stale, Versioned,
     },
 };
 use ebbgate_broker_store_common::{
-    SealKeyError, SealKeyFile, Seals, Table, applied, failed, listed, nanos,
+    SealKeyError, SealKeyFile, Seals, Table, applied, encode, failed, listed, nanos,
 };
 use ebbgate_domain::{
     Timestamp,
@@ -39,7 +40,7 @@ use ebbgate_domain::{
     flow_set::FlowSet,
     grant::Grant,
     ids::{AgentId, GrantId, NoticeId, RequestId},
-    names::{ChannelName, IntegrationName, PrincipalId},
+    names::{ChannelName, IntegrationName, PrincipalId, ResourceId},
     request::AccessRequest,
 };
 use sqlx::{
@@ -232,6 +233,16 @@ impl Store for SqliteStore {
 
     async fn delegations(&self, now: Timestamp) -> Result<Vec<Versioned<Delegation>>, StoreError> {
         delegations::not_over(&mut *self.reader().await?, &self.seals, now).await
+    }
+
+    async fn sight(&self, resources: &[ResourceId], at: Timestamp) -> Result<(), StoreError> {
+        let (writer, resources) = (self.writer.clone(), encode(&resources)?);
+        let work = async move { sightings::note(&writer, &resources, nanos(at)).await };
+        to_the_end(sightings::DOING, work).await
+    }
+
+    async fn sightings(&self, resources: &[ResourceId]) -> Result<Vec<Sighting>, StoreError> {
+        sightings::of(&mut *self.reader().await?, &encode(&resources)?).await
     }
 
     async fn applied_flows(&self, newer_than: u64) -> Result<Option<Applied>, StoreError> {
