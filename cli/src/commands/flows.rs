@@ -443,6 +443,9 @@ mod tests {
                     kind: "postgres".to_owned(),
                     name: name.to_owned(),
                     tags: BTreeMap::new(),
+                    owner: None,
+                    first_seen: None,
+                    last_seen: None,
                 })
                 .unwrap()
             })
