@@ -56,8 +56,17 @@ async fn a_days_work(world: &World) -> Result<()> {
 
 #[tokio::test]
 async fn an_auditor_hears_what_needs_attention() -> Result<()> {
-    let world = World::builder().flow("stale.yaml", STALE).start().await?;
-    a_days_work(&world).await?;
+    what_needs_attention(&World::builder().flow("stale.yaml", STALE).start().await?).await
+}
+
+#[tokio::test]
+async fn and_the_same_where_the_store_is_postgresql() -> Result<()> {
+    let world = World::builder().postgres_store().flow("stale.yaml", STALE).start().await?;
+    what_needs_attention(&world).await
+}
+
+async fn what_needs_attention(world: &World) -> Result<()> {
+    a_days_work(world).await?;
     let audrey = world.ebb(Audrey).await?;
 
     let overview = audrey.run(&["admin", "report"]).await?.success()?;
