@@ -172,6 +172,9 @@ impl Broker {
         if let Some(flow) = refused.flow {
             event = event.detail("flow", flow.to_string());
         }
+        if let Refusal::ForbiddenByGuardrail(forbidden) = &refusal {
+            event = event.detail("guardrail", forbidden.guardrail.as_str());
+        }
         event.request = refused.request;
         let mut draft = Draft::default();
         draft.change.events.push(event);

@@ -27,7 +27,7 @@ pub fn flow_files() -> Value {
             })
         })
         .collect();
-    json!({
+    sorted(json!({
         "$schema": DIALECT,
         "title": "Ebbgate flow files",
         "type": "object",
@@ -35,17 +35,23 @@ pub fn flow_files() -> Value {
         "required": ["kind"],
         "allOf": choose,
         "$defs": defs(documents.into_iter().map(named).chain(parts::parts_of_flows()).collect()),
-    })
+    }))
 }
 
 /// The schema of test files.
 pub fn test_files() -> Value {
-    json!({
+    sorted(json!({
         "$schema": DIALECT,
         "title": "Ebbgate flow tests",
         "$ref": "#/$defs/TestFile",
         "$defs": defs(tests()),
-    })
+    }))
+}
+
+/// In the order of keys, whatever features of `serde_json` other crates turn on.
+fn sorted(mut schema: Value) -> Value {
+    schema.sort_all_objects();
+    schema
 }
 
 fn named((kind, schema): (&str, Value)) -> (String, Value) {
