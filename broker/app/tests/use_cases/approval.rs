@@ -1,7 +1,7 @@
 //! Escalation, claims and substitutes on a real store, with a clock that is moved and a broker that
 //! is replaced between the steps.
 
-use ebbgate_broker_app::{AppError, DelegationWish};
+use ebbgate_broker_app::{AppError, Asked, DelegationWish};
 use ebbgate_broker_ports::verify_audit;
 use ebbgate_domain::{
     approval::Verdict,
@@ -132,4 +132,24 @@ async fn a_substitution_that_begins_or_ends_by_itself_is_noticed() {
     world.clock.pass(120);
     world.broker.do_due().await;
     assert_eq!(told(&world, "request.withdrawn").await, [id("eve")]);
+}
+
+#[tokio::test]
+async fn an_explanation_names_substitutes_as_approvers() {
+    let world = World::new().await;
+    in_steps(&world);
+    let asked = Asked { user: None, resource: "shop".to_owned(), permission: None, duration: None };
+    let could_approve = async || {
+        let explained = world.broker.explain(&world.caller("ana"), &asked).await.unwrap();
+        let ways = explained.explanation.flows.into_iter().flat_map(|flow| flow.ways);
+        let tallies = ways.flat_map(|way| way.outcome.unwrap().tallies).collect::<Vec<_>>();
+        format!("{tallies:?}")
+    };
+    let eve = id("eve").to_string();
+    let before = could_approve().await;
+    let until = world.now() + 2.minutes();
+    let wish = DelegationWish { to: id("eve"), since: None, until };
+    world.broker.delegate(&world.caller("ben"), &wish, None).await.unwrap();
+    let after = could_approve().await;
+    assert!(after.matches(&eve).count() > before.matches(&eve).count(), "{before}\n{after}");
 }
