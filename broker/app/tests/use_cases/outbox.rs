@@ -185,3 +185,22 @@ async fn an_emergency_is_told_however_long_it_takes() {
     pass(&world, &outbox, 600).await;
     assert!(channel.events().iter().any(|event| event == "breakglass.activated"));
 }
+
+#[tokio::test]
+async fn a_channel_is_not_called_more_often_than_its_settings_say() {
+    let world = World::new().await;
+    let channel = Fickle::new();
+    channel.refuse(|_| false);
+    // 50 ms between two calls.
+    let slow = Arc::clone(&channel) as Arc<dyn Channel>;
+    let outbox = Outbox::new(world.broker.clone(), slow, Some(1_200));
+    for _ in 0..3 {
+        withdrawn(&world).await;
+    }
+    let begun = std::time::Instant::now();
+    outbox.deliver_due().await;
+    let calls = u32::try_from(channel.events().len()).unwrap();
+    assert!(calls >= 6, "{:?}", channel.events());
+    let least = std::time::Duration::from_millis(50) * (calls - 1);
+    assert!(begun.elapsed() >= least, "{calls} calls in {:?}", begun.elapsed());
+}
