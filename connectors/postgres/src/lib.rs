@@ -10,6 +10,7 @@ mod claim;
 mod danger;
 mod failure;
 mod graveyard;
+mod leftover;
 mod look;
 mod membership;
 mod memo;

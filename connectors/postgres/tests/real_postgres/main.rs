@@ -8,6 +8,7 @@ mod credentials;
 mod crowds;
 mod custom;
 mod errors;
+mod foreign_rights;
 mod hostile;
 mod less_rights;
 mod levels;
