@@ -9,6 +9,7 @@ use crate::{
     claim::Claim,
     failure::{Doing as _, Failure},
     names::{GRAVEYARD, PRIVILEGE_ROLES},
+    recording,
     server::{Server, Session},
     sql,
 };
@@ -62,6 +63,9 @@ pub(crate) async fn check(
     let standing = Standing::from_row(&row).map_err(Failure::from).doing(doing)?;
     let mut lacks = standing.lacks();
     lacks.extend(claim.lack(&mut session).await?);
+    if !standing.standby {
+        lacks.extend(recording::lack(&mut session).await?);
+    }
     let databases = match standing.superuser || standing.standby || session.is_at_least(15) {
         true => Vec::new(),
         false => databases(&mut session).await.doing(doing)?,

@@ -88,6 +88,12 @@ pub struct Grant {
     pub place: Option<AgentName>,
     /// Until when credentials that the target handed out stay valid by themselves.
     pub credentials_until: Option<Timestamp>,
+    /// Whether it is an emergency's: the target is to record what is done under it.
+    #[serde(default)]
+    pub recorded: bool,
+    /// Whether and where the target does so, as its connector says; none before it is active.
+    #[serde(default)]
+    pub recording: Option<String>,
     /// How it stands.
     pub state: GrantState,
 }
@@ -115,6 +121,8 @@ pub struct Plan<'a> {
     pub duration: AccessDuration,
     /// How long before the end its principal is warned.
     pub warn: Option<AccessDuration>,
+    /// Whether the target is to record what is done under it.
+    pub recorded: bool,
 }
 
 impl Grant {
@@ -142,6 +150,8 @@ impl Grant {
             seq: 0,
             place: None,
             credentials_until: None,
+            recorded: plan.recorded,
+            recording: None,
             state: GrantState::Planned,
         }
     }
@@ -201,6 +211,7 @@ impl Grant {
             ticket: self.ticket.clone(),
             deadline: self.deadline?,
             credentials_until: self.credentials_until,
+            recorded: self.recorded,
         })
     }
 

@@ -14,6 +14,7 @@ mod less_rights;
 mod levels;
 mod live_sessions;
 mod pooler;
+mod recording;
 mod replicas;
 mod rights;
 mod support;
