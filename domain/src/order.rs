@@ -42,6 +42,9 @@ pub struct GrantSpec {
     pub deadline: Timestamp,
     /// Until when credentials that the target handed out stay valid by themselves.
     pub credentials_until: Option<Timestamp>,
+    /// Whether it is an emergency's: the target is to record what is done under it, as far as it can.
+    #[serde(default)]
+    pub recorded: bool,
 }
 
 /// One order. Its number grows with each order for the same grant; a late one does nothing (I5).
@@ -63,6 +66,14 @@ pub enum OrderAction {
     Provision,
     /// End its sessions, remove it, verify that it is gone.
     Revoke,
+}
+
+/// What is to be known of a permission that a target has now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisioned {
+    /// Of a grant that is to be recorded: whether and where the target does so, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
 }
 
 /// What a connector found when it looked at the target after a teardown (I6).

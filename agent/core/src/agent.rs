@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ebbgate_domain::{
     ids::GrantId,
     names::IntegrationName,
-    order::{EndCause, Finding, GrantSpec},
+    order::{EndCause, Finding, GrantSpec, Provisioned},
 };
 use jiff::SignedDuration;
 
@@ -198,15 +198,15 @@ impl Agent {
     fn provision_done(
         &mut self,
         held: &Held,
-        result: Result<(), Failure>,
+        result: Result<Provisioned, Failure>,
         now: &Reading,
         steps: &mut Vec<Step>,
     ) {
         let grant = held.spec.grant;
         let (record, outcome) = match result {
-            Ok(()) => {
+            Ok(told) => {
                 self.settled.insert(grant, now.clone());
-                (Record::Provisioned { grant }, Outcome::Provisioned)
+                (Record::Provisioned { grant, told: told.clone() }, Outcome::Provisioned(told))
             }
             Err(failure) => (
                 Record::ProvisionFailed { grant, error: failure.message.clone() },

@@ -1,6 +1,6 @@
 //! One grant as the agent knows it.
 
-use ebbgate_domain::order::{EndCause, Finding, GrantSpec};
+use ebbgate_domain::order::{EndCause, Finding, GrantSpec, Provisioned};
 use serde::{Deserialize, Serialize};
 
 use crate::reading::LocalDeadline;
@@ -23,6 +23,9 @@ pub struct Held {
     pub failures: u32,
     /// What the last failed effect failed with.
     pub last_error: Option<String>,
+    /// What its connector told of it when the target had it.
+    #[serde(default)]
+    pub told: Provisioned,
 }
 
 /// How a grant stands. It only ever moves down this list, but for a provision that is ordered

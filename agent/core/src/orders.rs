@@ -140,7 +140,7 @@ impl Agent {
             }
             (OrderAction::Provision, Stage::Provisioned) if !changed => {
                 self.see(held, seq, steps);
-                steps.push(report(grant, seq, now, Outcome::Provisioned));
+                steps.push(report(grant, seq, now, Outcome::Provisioned(held.told.clone())));
             }
             (OrderAction::Provision, stage) => {
                 let same = *stage == Stage::ProvisionIntended && !changed;

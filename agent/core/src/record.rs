@@ -2,7 +2,7 @@
 
 use ebbgate_domain::{
     ids::GrantId,
-    order::{EndCause, Finding, GrantSpec},
+    order::{EndCause, Finding, GrantSpec, Provisioned},
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub enum Record {
     Provisioned {
         /// The grant.
         grant: GrantId,
+        /// What its connector told of it.
+        #[serde(default)]
+        told: Provisioned,
     },
     /// It could not be provisioned; it may be there in part.
     ProvisionFailed {
@@ -104,7 +107,7 @@ impl Record {
             Self::ProvisionIntended { spec, .. } | Self::RevokeIntended { spec, .. } => {
                 Some(spec.grant)
             }
-            Self::Provisioned { grant }
+            Self::Provisioned { grant, .. }
             | Self::ProvisionFailed { grant, .. }
             | Self::TeardownFailed { grant, .. }
             | Self::TornDown { grant, .. }

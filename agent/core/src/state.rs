@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ebbgate_domain::{
     ids::GrantId,
-    order::{EndCause, GrantSpec},
+    order::{EndCause, GrantSpec, Provisioned},
 };
 use jiff::SignedDuration;
 
@@ -102,10 +102,11 @@ impl AgentState {
                 self.observe(at.clone());
                 self.intend_revoke(seq, spec, cause, &at);
             }
-            Record::Provisioned { grant } => self.change(grant, |held| {
+            Record::Provisioned { grant, told } => self.change(grant, |held| {
                 if held.stage == Stage::ProvisionIntended {
                     held.stage = Stage::Provisioned;
                     held.last_error = None;
+                    held.told = told;
                 }
             }),
             Record::ProvisionFailed { grant, error } => {
@@ -177,6 +178,7 @@ impl AgentState {
                 deadline,
                 failures: 0,
                 last_error: None,
+                told: Provisioned::default(),
             });
             return;
         };
@@ -203,7 +205,16 @@ impl AgentState {
             let deadline = LocalDeadline::new(spec.deadline, SignedDuration::MAX, at);
             let stage = Stage::RevokeIntended;
             let cause = Some(cause);
-            self.insert(Held { spec, seq, stage, cause, deadline, failures: 0, last_error: None });
+            self.insert(Held {
+                spec,
+                seq,
+                stage,
+                cause,
+                deadline,
+                failures: 0,
+                last_error: None,
+                told: Provisioned::default(),
+            });
             return;
         };
         if held.is_given() {

@@ -4,7 +4,7 @@ use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     names::IntegrationName,
-    order::{EndCause, Finding, GrantSpec},
+    order::{EndCause, Finding, GrantSpec, Provisioned},
     verifier::Verifier,
 };
 
@@ -91,7 +91,7 @@ impl Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
     /// Of [`Effect::Provision`].
-    Provision(Result<(), Failure>),
+    Provision(Result<Provisioned, Failure>),
     /// Of [`Effect::Revoke`].
     Revoke(Result<Finding, Failure>),
     /// Of [`Effect::Credential`]: the account's name.
@@ -188,7 +188,7 @@ pub struct SweepReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The target has the permission.
-    Provisioned,
+    Provisioned(Provisioned),
     /// It could not be made.
     ProvisionFailed(Failure),
     /// Torn down and verified.

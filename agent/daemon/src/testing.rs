@@ -19,7 +19,7 @@ use ebbgate_domain::{
     ids::{AgentId, GrantId, RequestId},
     inventory::ResourceKind,
     names::IntegrationName,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
 };
 use ebbgate_proto::v1;
@@ -66,6 +66,7 @@ pub(crate) fn spec(n: u8, deadline_s: u64) -> GrantSpec {
         ticket: Some("OPS-1".to_owned()),
         deadline: at(deadline_s).wall,
         credentials_until: None,
+        recorded: false,
     }
 }
 
@@ -94,6 +95,7 @@ pub(crate) fn order(n: u8, seq: u64, action: v1::Action, deadline_s: u64) -> v1:
             ticket: spec.ticket,
             deadline_ms: spec.deadline.as_millisecond(),
             rights: vec![],
+            recorded: spec.recorded,
         }),
         agent_id: agent_id().to_string(),
         // As a broker of before, so that tests may let time pass first.
@@ -266,10 +268,15 @@ impl Connector for FakeConnector {
         Ok(self.lacks.lock().unwrap().clone())
     }
 
-    async fn provision(&self, grant: &GrantSpec, _now: Timestamp) -> Result<(), ConnectorError> {
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        _now: Timestamp,
+    ) -> Result<Provisioned, ConnectorError> {
         self.call("provision", grant.grant).await?;
         self.put(grant.grant).await;
-        Ok(())
+        let recording = grant.recorded.then(|| "all of it is logged".to_owned());
+        Ok(Provisioned { recording })
     }
 
     async fn credential(

@@ -82,7 +82,7 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let no_news = match outcome {
-            Outcome::Provisioned => grant.active_since.is_some(),
+            Outcome::Provisioned(_) => grant.active_since.is_some(),
             Outcome::TornDown { .. } => grant.is_over(),
             // A former place ends its own copy too, and may fail at it for as long as it likes.
             Outcome::TeardownFailed { .. } => is_former_place(grant, actor),
@@ -129,8 +129,8 @@ impl Broker {
     fn count(&self, before: &Grant, grant: &Grant, outcome: &Outcome, now: Timestamp) {
         match outcome {
             // Its later deadline is known: it has been active all the time.
-            Outcome::Provisioned if before.active_since.is_some() => {}
-            Outcome::Provisioned => self.ports.meter.activated(grant, now),
+            Outcome::Provisioned(_) if before.active_since.is_some() => {}
+            Outcome::Provisioned(_) => self.ports.meter.activated(grant, now),
             // On the word of an agent that held it before, its end has only begun.
             Outcome::TornDown { finding, .. } if grant.is_over() => {
                 self.ports.meter.torn_down(grant, finding);
@@ -196,7 +196,7 @@ fn next(
 ) -> Result<Transition<Grant>, Refusal> {
     let actor = actor.clone();
     match outcome {
-        Outcome::Provisioned => grant.provisioned(seq, actor, now),
+        Outcome::Provisioned(told) => grant.provisioned(seq, told, actor, now),
         Outcome::ProvisionFailed { error, may_pass } => {
             grant.provision_failed(seq, error, *may_pass, actor, now)
         }
@@ -210,8 +210,8 @@ fn next(
 
 fn outcome_point(outcome: &Outcome, step: &str) -> &'static str {
     match (outcome, step) {
-        (Outcome::Provisioned, "after_effect") => "broker.provision.after_effect",
-        (Outcome::Provisioned, _) => "broker.provision.after_record",
+        (Outcome::Provisioned(_), "after_effect") => "broker.provision.after_effect",
+        (Outcome::Provisioned(_), _) => "broker.provision.after_record",
         (Outcome::TornDown { .. }, "after_effect") => "broker.revoke.after_effect",
         (Outcome::TornDown { .. }, _) => "broker.revoke.after_record",
         _ => "none",

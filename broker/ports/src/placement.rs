@@ -7,7 +7,7 @@ use ebbgate_domain::{
     grant::Grant,
     ids::AgentId,
     names::{AgentName, IntegrationName},
-    order::{EndCause, Finding, GrantSpec, Order},
+    order::{EndCause, Finding, GrantSpec, Order, Provisioned},
     placing::Runner,
     session::LiveSession,
 };
@@ -43,7 +43,7 @@ fn away(agents: &[AgentName]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The target has the permission.
-    Provisioned,
+    Provisioned(Provisioned),
     /// It could not be made.
     ProvisionFailed {
         /// What went wrong, with its causes.

@@ -179,7 +179,7 @@ impl Places {
 async fn execute(connector: &dyn Connector, order: &Order, clock: &dyn Clock) -> Outcome {
     match order.action {
         OrderAction::Provision => match connector.provision(&order.spec, clock.now()).await {
-            Ok(()) => Outcome::Provisioned,
+            Ok(told) => Outcome::Provisioned(told),
             Err(error) => {
                 Outcome::ProvisionFailed { error: error.chain(), may_pass: error.may_pass() }
             }

@@ -233,6 +233,9 @@ pub(crate) struct Grant {
     pub(crate) end_reason: Option<EndReason>,
     #[serde(default)]
     pub(crate) finding: Option<Finding>,
+    /// Whether and where the target records what is done, of an emergency's.
+    #[serde(default)]
+    pub(crate) recording: Option<String>,
     #[serde(default)]
     pub(crate) planned_at: Option<Timestamp>,
     #[serde(default)]

@@ -147,6 +147,7 @@ pub(super) fn sheet(grant: &Grant) -> Sheet {
         );
         sheet = sheet.field("finding", text);
     }
+    sheet = sheet.maybe("recording", grant.recording.as_deref());
     sheet.maybe("connect", grant.connect.as_ref().and_then(connect))
 }
 

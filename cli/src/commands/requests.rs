@@ -148,7 +148,7 @@ pub(super) fn sheet(request: &Request) -> Sheet {
         if let Some(error) = &grant.last_error {
             text.push_str(&format!(": {error}"));
         }
-        sheet = sheet.field("grant", text);
+        sheet = sheet.field("grant", text).maybe("recording", grant.recording.as_deref());
     }
     sheet
 }

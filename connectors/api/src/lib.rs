@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
 };
 
@@ -35,11 +35,16 @@ pub trait Connector: Send + Sync {
     async fn check(&self) -> Result<Vec<Lack>, ConnectorError>;
 
     /// Makes the permission exist on the target until the deadline. Where it exists already, it is
-    /// brought to what `grant` says.
+    /// brought to what `grant` says. Where that is to be recorded and the target can't do so, the
+    /// answer says so, and the permission is made all the same.
     ///
     /// # Errors
     /// Nothing is promised about what was begun; `revoke` clears it away.
-    async fn provision(&self, grant: &GrantSpec, now: Timestamp) -> Result<(), ConnectorError>;
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        now: Timestamp,
+    ) -> Result<Provisioned, ConnectorError>;
 
     /// Hands out, or registers, what the person logs in with. A second one replaces the first
     /// where the target can do that.

@@ -10,7 +10,7 @@ use ebbgate_connector_api::{
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
 };
 use jiff::SignedDuration;
@@ -27,7 +27,7 @@ use crate::{
     session_policy::{nothing, session_policy},
     sessions::{Ask, Session, Sessions},
     settings::AwsSettings,
-    tags::session_tags,
+    tags::{session_name, session_tags},
 };
 
 /// `longest_session` before AWS was asked.
@@ -121,7 +121,7 @@ impl AwsConnector {
     ) -> Result<Session, ConnectorError> {
         let partition = self.settings.ceiling_role.partition();
         let ask = Ask {
-            name: spec.grant.to_string(),
+            name: session_name(spec),
             source_identity: Some(spec.principal.to_string()),
             policy: Some(session_policy(access, partition, until)),
             seconds,
@@ -182,7 +182,7 @@ impl AwsConnector {
                 clock.now(),
                 look.at,
                 1,
-                format!("the session {} is denied on {role}; {}", spec.grant, look.words()),
+                format!("the session {} is denied on {role}; {}", session_name(spec), look.words()),
             ),
             Proof::NoRole => self.sessions_died_with_the_role(clock.now(), clock.now()),
         })
@@ -201,7 +201,7 @@ impl AwsConnector {
                 0,
                 format!(
                     "AWS denies the session {} since its deadline; {}",
-                    spec.grant,
+                    session_name(spec),
                     look.words()
                 ),
             ),
@@ -273,8 +273,20 @@ impl Connector for AwsConnector {
     /// Makes nothing: the permission comes to be with the session, when its person asks for it, and
     /// until then there is nothing that could be left behind. What can be told without AWS is
     /// checked, so that an impossible grant fails now and not in its person's hands.
-    async fn provision(&self, grant: &GrantSpec, _now: Timestamp) -> Result<(), ConnectorError> {
-        S3Access::of(grant).map(drop)
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        _now: Timestamp,
+    ) -> Result<Provisioned, ConnectorError> {
+        S3Access::of(grant)?;
+        let recording = grant.recorded.then(|| {
+            format!(
+                "CloudTrail tells its sessions by the name {}; reads and writes of objects are in there \
+                 where a trail records data events of the bucket, at which the broker does not look",
+                session_name(grant)
+            )
+        });
+        Ok(Provisioned { recording })
     }
 
     /// A second one does not replace the first: both are sessions of one name and end together.

@@ -60,14 +60,15 @@ impl Deny {
 
     /// The inline policy. `aws:userid` is `<role's id>:<session's name>`; the role's id needs not be
     /// told, since the policy is on that role alone, and told it would be wrong once the role was
-    /// deleted and made anew.
+    /// deleted and made anew. What may come behind the grant's id in the session's name is not
+    /// looked at.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
     pub(crate) fn document(self) -> String {
         let statement = json!({
             "Effect": "Deny",
             "Action": "*",
             "Resource": "*",
-            "Condition": {"StringLike": {"aws:userid": format!("*:{}", self.grant)}},
+            "Condition": {"StringLike": {"aws:userid": format!("*:{}*", self.grant)}},
         });
         json!({"Version": "2012-10-17", "Statement": statement}).to_string()
     }
@@ -111,7 +112,7 @@ mod tests {
                 "Effect": "Deny",
                 "Action": "*",
                 "Resource": "*",
-                "Condition": {"StringLike": {"aws:userid": format!("*:{}", grant(1))}},
+                "Condition": {"StringLike": {"aws:userid": format!("*:{}*", grant(1))}},
             },
         });
         assert_eq!(document, expected);

@@ -123,6 +123,7 @@ pub(crate) mod tests {
             ticket: None,
             deadline: "2026-05-01T12:30:00Z".parse().unwrap(),
             credentials_until: None,
+            recorded: false,
         }
     }
 

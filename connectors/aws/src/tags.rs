@@ -1,4 +1,4 @@
-//! The session's tags: they put the grant, its flow and its ticket into every CloudTrail record of
+//! The session's name and tags: they put the grant, its flow and its ticket into every CloudTrail record of
 //! the session, and, being transitive, into those of a session that comes from it.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html>
 
@@ -6,6 +6,15 @@ use ebbgate_domain::order::GrantSpec;
 
 /// What AWS takes as a tag's value at most, in characters.
 const LONGEST_VALUE: usize = 256;
+
+/// What an emergency's sessions have behind their grant's id, so that whoever reads CloudTrail sees
+/// at once what they are.
+const EMERGENCY: &str = ".break-glass";
+
+/// The session's name: the grant's id, and a mark where it is to be recorded.
+pub(crate) fn session_name(spec: &GrantSpec) -> String {
+    format!("{}{}", spec.grant, if spec.recorded { EMERGENCY } else { "" })
+}
 
 /// Keys and values.
 pub(crate) fn session_tags(spec: &GrantSpec) -> Vec<(&'static str, String)> {
@@ -47,6 +56,17 @@ mod tests {
         assert_eq!(session_tags(&spec), grant_and_flow);
         spec.ticket = Some("OPS-123".to_owned());
         assert_eq!(session_tags(&spec)[2], ("ebbgate:ticket", "OPS-123".to_owned()));
+    }
+
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+    #[test]
+    fn an_emergency_shows_in_the_sessions_name() {
+        let plain = spec("read-only", "reports");
+        assert_eq!(session_name(&plain), plain.grant.to_string());
+        let name = session_name(&GrantSpec { recorded: true, ..plain });
+        assert_eq!(name, "grt_0192f0c1e0007000800000000000000a.break-glass");
+        assert!(name.len() <= 64);
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)));
     }
 
     #[rstest]

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_api::{ConnectorError, ErrorKind, crash};
 
 use crate::{
     failure::{Doing as _, Failure},
@@ -186,11 +186,13 @@ async fn take_over(
     let Some(shown) = Shown::of(session, kind, &name).await? else {
         return Ok(Some(Fate::Gone));
     };
+    crash::point("mysql.definers.shown");
     match make_anew(session, kind, &name, &shown, graveyard).await {
         // It was there just now, so this is about something that it names.
         Err(failure) if failure.is_missing_object() => return Ok(None),
         made => made?,
     }
+    crash::point("mysql.definers.remade");
     if let Some(body) = body {
         make_anew(session, "PACKAGE BODY", &name, &body, graveyard).await?;
     }

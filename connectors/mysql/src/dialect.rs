@@ -272,6 +272,14 @@ impl Dialect {
         }
     }
 
+    /// How an operator has statements logged where nothing does.
+    pub(crate) fn audit_cure(self) -> &'static str {
+        match self.maker {
+            Maker::Mariadb => "INSTALL SONAME 'server_audit'; SET GLOBAL server_audit_logging = ON",
+            Maker::Oracle => "SET GLOBAL general_log = ON, or install an audit plugin",
+        }
+    }
+
     /// What people call it.
     pub(crate) fn server_name(self) -> &'static str {
         match self.maker {

@@ -14,6 +14,7 @@ mod live;
 mod names;
 mod owner;
 mod provision;
+mod recording;
 mod rights;
 mod server;
 mod settings;
@@ -31,7 +32,7 @@ use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     names::IntegrationName,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
     verifier::Verifier,
 };
@@ -160,7 +161,11 @@ impl Connector for MysqlConnector {
         apart(async move { check::check(&server, &owner).await }).await
     }
 
-    async fn provision(&self, grant: &GrantSpec, now: Timestamp) -> Result<(), ConnectorError> {
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        now: Timestamp,
+    ) -> Result<Provisioned, ConnectorError> {
         let wanted = Wanted::of(grant, &self.integration)?;
         if grant.deadline <= now {
             let doing = format!("provision {}", grant.grant);

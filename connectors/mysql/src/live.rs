@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ebbgate_connector_api::{ConnectorError, ErrorKind};
+use ebbgate_connector_api::{ConnectorError, ErrorKind, crash};
 use ebbgate_domain::{Timestamp, session::LiveSession};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -107,10 +107,14 @@ pub(crate) async fn end_all(
         }
         for id in theirs {
             kill(&mut session, id).await.doing(doing)?;
+            crash::point("mysql.sessions.told");
             ended.insert(id);
             told.insert(id);
         }
         drop(session);
+        if !hidden.is_empty() {
+            crash::point("mysql.hidden.watched");
+        }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

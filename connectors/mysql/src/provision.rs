@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use ebbgate_connector_sql::Patience;
-use ebbgate_domain::{Timestamp, mysql_verifier::MysqlVerifiers, order::GrantSpec};
+use ebbgate_domain::{
+    Timestamp,
+    mysql_verifier::MysqlVerifiers,
+    order::{GrantSpec, Provisioned},
+};
 
 use crate::{
     failure::{Doing as _, Failure},
     names::grant_user,
+    recording,
     rights::{Rights, may_not_pass_on},
     server::{Server, Session},
     sql,
@@ -32,14 +37,18 @@ pub(crate) async fn provision(
     grant: &GrantSpec,
     wanted: &Wanted,
     terms: &Terms,
-) -> Result<(), ConnectorError> {
+) -> Result<Provisioned, ConnectorError> {
     let user = grant_user(grant.grant);
     let mut patience = Patience::new(user.as_bytes());
     loop {
         let role = rights.ensure(server, wanted).await?;
         let mut session = server.session().await?;
         let Err(failure) = make(&mut session, &user, &role, terms).await else {
-            return Ok(());
+            let recording = match grant.recorded {
+                true => Some(recording::look(&mut session, &user).await?),
+                false => None,
+            };
+            return Ok(Provisioned { recording });
         };
         let quoted = session.dialect().role(&role);
         drop(session);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, Lack};
-use sqlx::FromRow;
+use sqlx::{FromRow, Row as _};
 
 use crate::{
     claim::Claim,
     failure::{Doing as _, Failure},
     names::{GRAVEYARD, PRIVILEGE_ROLES},
-    server::Server,
+    recording,
+    server::{Server, Session},
     sql,
 };
 
@@ -62,7 +63,17 @@ pub(crate) async fn check(
     let standing = Standing::from_row(&row).map_err(Failure::from).doing(doing)?;
     let mut lacks = standing.lacks();
     lacks.extend(claim.lack(&mut session).await?);
+    if !standing.standby {
+        lacks.extend(recording::lack(&mut session).await?);
+    }
+    let databases = match standing.superuser || standing.standby || session.is_at_least(15) {
+        true => Vec::new(),
+        false => databases(&mut session).await.doing(doing)?,
+    };
     drop(session);
+    for database in databases {
+        lacks.extend(public_of_a_superuser(server, &database).await?);
+    }
     for replica in replicas {
         let row = replica.new_session().await?.row(query()).await.doing(doing)?;
         let standing = Standing::from_row(&row).map_err(Failure::from).doing(doing)?;
@@ -74,6 +85,56 @@ pub(crate) async fn check(
         }
     }
     Ok(lacks)
+}
+
+/// The databases in which there may be grants: all that let us in, but the one that every server has
+/// for its administrators.
+async fn databases(session: &mut Session) -> Result<Vec<String>, Failure> {
+    const LOOK: &str = "
+        SELECT datname::text AS name FROM pg_database
+        WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'
+          AND has_database_privilege(oid, 'CONNECT')
+        ORDER BY 1";
+    let rows = session.rows(sqlx::query(LOOK)).await?;
+    rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+}
+
+/// Before PostgreSQL 15 every new database's schema `public` belongs to the superuser. What somebody
+/// lets a grant's role do there, only a superuser can undo, and until then the role can't be dropped.
+async fn public_of_a_superuser(
+    server: &Server,
+    database: &str,
+) -> Result<Option<Lack>, ConnectorError> {
+    // As PostgreSQL 15 has it: the database's owner, where we may act for that.
+    const LOOK: &str = "
+        SELECT CASE WHEN pg_has_role(d.datdba, 'USAGE') AND NOT o.rolsuper
+               THEN o.rolname ELSE current_user END::text AS heir
+        FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+        JOIN pg_database d ON d.datname = current_database() JOIN pg_roles o ON o.oid = d.datdba
+        WHERE n.nspname = 'public' AND r.rolsuper";
+    let doing = || format!("look whose schema public is in database {database}");
+    let mut session = match server.session_in(database).await {
+        Ok(session) => session,
+        // A database that does not let us in gets no grants, and says so when it should.
+        Err(error) => {
+            tracing::warn!(%database, error = error.chain(), "not looked at");
+            return Ok(None);
+        }
+    };
+    let Some(row) = session.optional_row(sqlx::query(LOOK)).await.doing(doing)? else {
+        return Ok(None);
+    };
+    let heir: String = row.try_get("heir").map_err(Failure::from).doing(doing)?;
+    Ok(Some(Lack {
+        what: format!(
+            "schema public of database {database} belongs to a superuser: a right on it that \
+             somebody gives a grant's role can't be taken back, and that role not be dropped"
+        ),
+        cure: format!(
+            "ALTER SCHEMA public OWNER TO {} -- in database {database}",
+            sql::identifier(&heir)
+        ),
+    }))
 }
 
 impl Standing {

@@ -91,6 +91,11 @@ impl Failure {
         self.code() == Some("42501")
     }
 
+    /// Whether something still depends on what is to be dropped.
+    pub(crate) fn is_dependent(&self) -> bool {
+        self.code() == Some("2BP01")
+    }
+
     /// Whether the connection is of no more use: the server closed it (class 57P), or it was left
     /// in the middle of an exchange.
     pub(crate) fn ends_session(&self) -> bool {

@@ -21,6 +21,17 @@ pub(crate) async fn make(session: &mut Session) -> Result<(), ConnectorError> {
     }
 }
 
+/// What surrounds the statements that give it something.
+#[derive(Debug, Default)]
+pub(crate) struct HandingOver {
+    /// Comes first.
+    pub(crate) before: Vec<String>,
+    /// Comes last.
+    pub(crate) after: Vec<String>,
+    /// Why it can't be done, and the SQL that cures it.
+    pub(crate) barred: Option<String>,
+}
+
 /// The statements that give it what `roles` own in the session's database, where we are no superuser.
 ///
 /// Tables can be handed to anybody. The new owner of a function, and of other things that live in a
@@ -29,7 +40,7 @@ pub(crate) async fn make(session: &mut Session) -> Result<(), ConnectorError> {
 pub(crate) async fn hand_over(
     session: &mut Session,
     roles: &[&str],
-) -> Result<(Vec<String>, Vec<String>), Failure> {
+) -> Result<HandingOver, Failure> {
     const LOOK: &str = "
         WITH owners AS (SELECT oid FROM pg_roles WHERE rolname = ANY($1::text[])),
         owned AS (
@@ -43,22 +54,34 @@ pub(crate) async fn hand_over(
             UNION SELECT dictnamespace, dictowner FROM pg_ts_dict
             UNION SELECT stxnamespace, stxowner FROM pg_statistic_ext
         )
-        SELECT DISTINCT format('SCHEMA %I', n.nspname) AS place
+        SELECT DISTINCT format('SCHEMA %I', n.nspname) AS place, n.nspowner::regrole::text AS owner,
+               pg_has_role(n.nspowner, 'USAGE')
+               OR has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION') AS ours
         FROM owned o JOIN owners w ON w.oid = o.owner JOIN pg_namespace n ON n.oid = o.schema
         WHERE NOT has_schema_privilege($2::name, n.oid, 'CREATE')
         UNION ALL
-        SELECT format('DATABASE %I', current_database())
-        WHERE EXISTS (SELECT FROM pg_publication JOIN owners w ON w.oid = pubowner)
-          AND NOT has_database_privilege($2::name, current_database(), 'CREATE')";
+        SELECT format('DATABASE %I', datname), datdba::regrole::text,
+               pg_has_role(datdba, 'USAGE')
+               OR has_database_privilege(oid, 'CREATE WITH GRANT OPTION')
+        FROM pg_database
+        WHERE datname = current_database() AND EXISTS (SELECT FROM pg_publication JOIN owners w ON w.oid = pubowner)
+          AND NOT has_database_privilege($2::name, datname, 'CREATE')";
     let rows = session.rows(sqlx::query(LOOK).bind(roles).bind(GRAVEYARD)).await?;
     let graveyard = sql::identifier(GRAVEYARD);
-    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut handing_over = HandingOver::default();
     for row in rows {
-        let place: String = row.try_get("place")?;
-        before.push(format!("GRANT CREATE ON {place} TO {graveyard}"));
-        after.push(format!("REVOKE CREATE ON {place} FROM {graveyard}"));
+        let (place, owner): (String, String) = (row.try_get("place")?, row.try_get("owner")?);
+        if !row.try_get::<bool, _>("ours")? {
+            handing_over.barred = Some(format!(
+                "what was made in {place} can't be given to {GRAVEYARD}: that belongs to {owner}, for \
+                 whom the connector may not act; as a superuser: ALTER {place} OWNER TO <a role that \
+                 the connector is a member of>"
+            ));
+        }
+        handing_over.before.push(format!("GRANT CREATE ON {place} TO {graveyard}"));
+        handing_over.after.push(format!("REVOKE CREATE ON {place} FROM {graveyard}"));
     }
-    Ok((before, after))
+    Ok(handing_over)
 }
 
 /// The statements by which functions and views that `roles` own in the session's database, and that

@@ -10,6 +10,7 @@ mod claim;
 mod danger;
 mod failure;
 mod graveyard;
+mod leftover;
 mod look;
 mod membership;
 mod memo;
@@ -17,6 +18,7 @@ mod missing;
 mod names;
 mod owners;
 mod provision;
+mod recording;
 mod rights;
 mod server;
 mod sessions;
@@ -35,7 +37,7 @@ use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
     names::IntegrationName,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
     verifier::Verifier,
 };
@@ -163,7 +165,11 @@ impl Connector for PostgresConnector {
         apart(async move { check::check(&server, &replicas, &claim).await }).await
     }
 
-    async fn provision(&self, grant: &GrantSpec, now: Timestamp) -> Result<(), ConnectorError> {
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        now: Timestamp,
+    ) -> Result<Provisioned, ConnectorError> {
         let wanted = Wanted::of(grant, &self.integration)?;
         if grant.deadline <= now {
             let doing = format!("provision {}", grant.grant);

@@ -40,6 +40,8 @@ struct Object {
     owner: String,
     /// Whether we may act as its owner.
     ours: bool,
+    /// Whether its owner is a superuser, for whom nobody should act.
+    superuser: bool,
 }
 
 /// Default privileges belong to the role that makes an object, so each maker needs its own.
@@ -99,7 +101,7 @@ impl LevelRights {
 /// was dropped while the query ran.
 const LOOK: &str = "
 WITH strangers AS (
-    SELECT oid, rolname AS owner, pg_has_role(oid, 'USAGE') AS ours
+    SELECT oid, rolname AS owner, pg_has_role(oid, 'USAGE') AS ours, rolsuper AS superuser
     FROM pg_roles WHERE NOT (rolname LIKE $4 OR rolname ~ $5 OR rolname = $6)
 ),
 schemas AS (
@@ -119,11 +121,11 @@ makers AS (
     UNION SELECT oid FROM pg_roles WHERE rolname = current_user
 ),
 lacking_schemas AS (
-    SELECT schema, owner, ours FROM schemas s JOIN strangers o ON o.oid = s.nspowner
+    SELECT schema, owner, ours, superuser FROM schemas s JOIN strangers o ON o.oid = s.nspowner
     WHERE EXISTS (SELECT FROM unnest($8::text[]) p WHERE NOT has_schema_privilege($1, s.oid, p))
 ),
 lacking_relations AS (
-    SELECT schema, name, owner, ours, relkind = 'S' AS sequence
+    SELECT schema, name, owner, ours, superuser, relkind = 'S' AS sequence
     FROM relations r JOIN strangers o ON o.oid = r.relowner
     WHERE CASE relkind
         WHEN 'S' THEN EXISTS (
@@ -220,8 +222,20 @@ impl Missing {
     pub(crate) fn cure(&self) -> Option<String> {
         let objects = || self.schemas.iter().chain(&self.tables).chain(&self.sequences);
         let first = objects().find(|object| !object.ours)?;
-        let mut owners: Vec<_> =
-            objects().filter(|object| !object.ours).map(|object| object.owner.as_str()).collect();
+        if first.superuser {
+            let kind = if first.name.is_some() { "TABLE" } else { "SCHEMA" };
+            return Some(format!(
+                "{name} and perhaps others belong to the superuser {}, for whom the connector may not \
+                 act; as a superuser: ALTER {kind} {name} OWNER TO <a role that the connector is a \
+                 member of>",
+                first.owner,
+                name = first.quoted(),
+            ));
+        }
+        let mut owners: Vec<_> = objects()
+            .filter(|one| !one.ours && !one.superuser)
+            .map(|one| one.owner.as_str())
+            .collect();
         owners.sort_unstable();
         owners.dedup();
         Some(format!(

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use ebbgate_connector_api::{ConnectorError, ErrorKind};
 use ebbgate_connector_sql::Patience;
-use ebbgate_domain::{Timestamp, order::GrantSpec, scram::ScramVerifier};
+use ebbgate_domain::{
+    Timestamp,
+    order::{GrantSpec, Provisioned},
+    scram::ScramVerifier,
+};
 
 use crate::{
     danger,
     failure::{Doing as _, Failure},
     membership,
     names::{Wanted, grant_role},
+    recording,
     rights::Rights,
     server::{Server, Session},
     sql,
@@ -24,7 +29,7 @@ pub(crate) async fn provision(
     grant: &GrantSpec,
     wanted: &Wanted,
     connection_limit: u16,
-) -> Result<(), ConnectorError> {
+) -> Result<Provisioned, ConnectorError> {
     let mut patience = Patience::new(grant.grant.to_string().as_bytes());
     loop {
         for privilege in &wanted.privileges {
@@ -33,10 +38,14 @@ pub(crate) async fn provision(
         let mut session = server.session().await?;
         danger::refuse(&mut session, &wanted.roles).await?;
         let made = make(&mut session, grant, wanted, connection_limit).await;
-        drop(session);
         let Err(failure) = made else {
-            return Ok(());
+            let recording = match grant.recorded {
+                true => Some(recording::look(&mut session, &grant_role(grant.grant)).await?),
+                false => None,
+            };
+            return Ok(Provisioned { recording });
         };
+        drop(session);
         let vanished = failure.is_missing_object();
         let mut error = failure.while_doing(format!("make role {}", grant_role(grant.grant)));
         if vanished {
@@ -72,6 +81,11 @@ async fn make(
         "ALTER ROLE {role} SET application_name = {}",
         sql::literal(&grant.grant.to_string())
     );
+    // In the same transaction: nobody logs in before.
+    let marked = match grant.recorded {
+        true => format!("{marked}; {}", recording::try_to_log(&name)),
+        false => marked,
+    };
     let create = format!("CREATE ROLE {role} {attributes}; {join}; {marked}");
     match session.execute(create).await {
         Err(failure) if failure.is_duplicate() => {

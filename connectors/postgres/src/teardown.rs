@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     failure::{Doing as _, Failure},
-    graveyard,
+    graveyard::{self, HandingOver},
+    leftover,
     look::{self, Backend, Holding, Look, Prepared},
     names::GRAVEYARD,
     server::{Server, Session},
@@ -143,10 +144,15 @@ impl Teardown {
             let roles = holdings.iter().map(|holding| holding.role.as_str()).chain([GRAVEYARD]);
             self.join(&mut session, found, roles).await?;
             let roles: Vec<&str> = holdings.iter().map(|one| one.role.as_str()).collect();
-            let (mut statements, after) = match found.superuser {
-                true => (Vec::new(), Vec::new()),
+            let handing_over = match found.superuser {
+                true => HandingOver::default(),
                 false => graveyard::hand_over(&mut session, &roles).await.doing(doing)?,
             };
+            if let Some(barred) = handing_over.barred {
+                let why = format!("{barred} (in database {database})");
+                return Err(ConnectorError::new(ErrorKind::Refused, doing()).because(why));
+            }
+            let mut statements = handing_over.before;
             statements.extend(graveyard::disarm(&mut session, &roles).await.doing(doing)?);
             for holding in &holdings {
                 let role = sql::identifier(&holding.role);
@@ -156,8 +162,9 @@ impl Teardown {
                     statements.push(format!("DROP OWNED BY {role}"));
                 }
             }
-            statements.extend(after);
+            statements.extend(handing_over.after);
             session.execute(statements.join("; ")).await.doing(doing)?;
+            leftover::take_back(&mut session, &self.role).await.doing(doing)?;
             self.cleared.insert(database.to_owned());
         }
         Ok(())
@@ -202,11 +209,44 @@ impl Teardown {
 
     /// Step 5.
     async fn drop_role(&self) -> Result<(), ConnectorError> {
+        let doing = || format!("drop role {}", self.role);
         let mut session = self.server.session().await?;
-        session
-            .execute(format!("DROP ROLE IF EXISTS {}", sql::identifier(&self.role)))
-            .await
-            .doing(|| format!("drop role {}", self.role))
+        let drop_role = format!("DROP ROLE IF EXISTS {}", sql::identifier(&self.role));
+        let Err(failure) = session.execute(drop_role).await else {
+            return Ok(());
+        };
+        drop(session);
+        if !failure.is_dependent() {
+            return Err(failure.while_doing(doing()));
+        }
+        let bound = self.what_binds_it().await?;
+        if bound.is_empty() {
+            return Err(failure.while_doing(doing()));
+        }
+        let why = format!(
+            "nobody can log in by it, but something binds it that the connector may not undo; {}",
+            bound.join("; ")
+        );
+        Err(ConnectorError::new(ErrorKind::StillPresent, doing()).because(why))
+    }
+
+    /// What keeps the role from being dropped, for an operator.
+    async fn what_binds_it(&self) -> Result<Vec<String>, ConnectorError> {
+        let doing = || format!("see what binds role {}", self.role);
+        let mut session = self.server.session().await?;
+        let found = look::look(&mut session, &self.role, self.oid, &[], None).await.doing(doing)?;
+        drop(session);
+        let own = found.holdings.iter().filter(|holding| holding.own);
+        let databases: BTreeSet<&str> = own.map(|holding| holding.database.as_str()).collect();
+        let mut bound = Vec::new();
+        for database in databases {
+            let mut session = self.server.session_in(database).await?;
+            let left = leftover::look(&mut session, &self.role).await.doing(doing)?;
+            if !left.is_empty() {
+                bound.push(leftover::explain(&self.role, database, &left));
+            }
+        }
+        Ok(bound)
     }
 
     /// Looks whether it is so (I6).

@@ -325,6 +325,7 @@ fn granted(request: &AccessRequest) -> Grant {
         ticket: None,
         duration: request.duration,
         warn: None,
+        recorded: false,
     };
     Grant::plan(plan, Timestamp::UNIX_EPOCH)
 }

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::{
         grant::tests::{active, agent, at, order, planned},
-        order::{EndCause, Finding, OrderAction},
+        order::{EndCause, Finding, OrderAction, Provisioned},
         placing::{Candidate, Runner},
     };
 
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!((order(&more).action, order(&more).seq), (OrderAction::Provision, 2));
         assert_eq!(order(&more).spec.deadline, at(180));
         assert_eq!((more.state.deadline, more.state.duration), (Some(at(180)), minutes(3)));
-        let told = more.state.provisioned(2, agent(), at(31)).unwrap();
+        let told = more.state.provisioned(2, &Provisioned::default(), agent(), at(31)).unwrap();
         assert_eq!(told.events[0].action, Action::GrantExtended);
         assert_eq!(told.state.active_since, Some(at(1)), "it has been active all the time");
         assert!(told.state.extending.is_none());
@@ -177,7 +177,7 @@ mod tests {
             grant = again.state;
         }
         assert_eq!(order(&grant.advance(at(180)).unwrap()).action, OrderAction::Revoke);
-        let late = grant.provisioned(2, agent(), at(151)).unwrap_err();
+        let late = grant.provisioned(2, &Provisioned::default(), agent(), at(151)).unwrap_err();
         assert_eq!(late.code(), "stale_order", "an answer to an order that is not the newest");
     }
 
@@ -234,9 +234,16 @@ mod tests {
         let begun = planned().advance(at(0)).unwrap().state;
         let more = begun.extend(minutes(1), somebody(), at(1)).unwrap();
         assert_eq!((order(&more).seq, order(&more).spec.deadline), (2, at(120)));
-        let stale = more.state.provisioned(1, agent(), at(2)).unwrap_err();
+        let stale = more.state.provisioned(1, &Provisioned::default(), agent(), at(2)).unwrap_err();
         assert_eq!(stale.code(), "stale_order", "that place has the old deadline");
-        assert_eq!(more.state.provisioned(2, agent(), at(2)).unwrap().state.state_name(), "active");
+        assert_eq!(
+            more.state
+                .provisioned(2, &Provisioned::default(), agent(), at(2))
+                .unwrap()
+                .state
+                .state_name(),
+            "active"
+        );
     }
 
     #[test]

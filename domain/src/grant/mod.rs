@@ -92,6 +92,12 @@ pub struct Grant {
     /// it when the teardown began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight_until: Option<Timestamp>,
+    /// Whether it is an emergency's: the target is to record what is done under it.
+    #[serde(default)]
+    pub recorded: bool,
+    /// Whether and where the target does so, as its connector says; none before it is active.
+    #[serde(default)]
+    pub recording: Option<String>,
     /// How it stands.
     pub state: GrantState,
 }
@@ -119,6 +125,8 @@ pub struct Plan<'a> {
     pub duration: AccessDuration,
     /// How long before the end its principal is warned.
     pub warn: Option<AccessDuration>,
+    /// Whether the target is to record what is done under it.
+    pub recorded: bool,
 }
 
 impl Grant {
@@ -147,6 +155,8 @@ impl Grant {
             place: None,
             credentials_until: None,
             in_flight_until: None,
+            recorded: plan.recorded,
+            recording: None,
             state: GrantState::Planned,
         }
     }
@@ -206,6 +216,7 @@ impl Grant {
             ticket: self.ticket.clone(),
             deadline: self.deadline?,
             credentials_until: self.credentials_until,
+            recorded: self.recorded,
         })
     }
 

@@ -108,7 +108,7 @@ mod tests {
             RevokeReason,
             tests::{active, agent, at, planned},
         },
-        order::{EndCause, Finding},
+        order::{EndCause, Finding, Provisioned},
         placing::Candidate,
     };
 
@@ -161,8 +161,11 @@ mod tests {
         let again = sent.advance(at(30)).unwrap().placed(&there(&["db-2"]), at(30)).state;
         assert_eq!((again.place.clone(), again.seq), (name("db-2"), 2));
         // What the former place says of it is out of date; that it is gone stays true.
-        assert_eq!(again.provisioned(1, agent(), at(31)).unwrap_err().code(), "stale_order");
-        assert!(again.provisioned(2, agent(), at(31)).is_ok());
+        assert_eq!(
+            again.provisioned(1, &Provisioned::default(), agent(), at(31)).unwrap_err().code(),
+            "stale_order"
+        );
+        assert!(again.provisioned(2, &Provisioned::default(), agent(), at(31)).is_ok());
     }
 
     #[test]

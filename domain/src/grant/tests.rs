@@ -6,7 +6,7 @@ use rstest::rstest;
 use super::{state::plus, *};
 use crate::{
     audit::{Action, Actor},
-    order::{EndCause, Finding},
+    order::{EndCause, Finding, Provisioned},
     placing::{Candidate, Runner},
     transition::{Effect, Transition},
 };
@@ -38,6 +38,7 @@ pub(super) fn planned() -> Grant {
         ticket: Some("OPS-1"),
         duration: "60s".parse().unwrap(),
         warn: None,
+        recorded: false,
     };
     Grant::plan(plan, at(0))
 }
@@ -47,7 +48,7 @@ fn provisioning() -> Grant {
 }
 
 pub(super) fn active() -> Grant {
-    provisioning().provisioned(1, agent(), at(1)).unwrap().state
+    provisioning().provisioned(1, &Provisioned::default(), agent(), at(1)).unwrap().state
 }
 
 fn finding(seconds: i64) -> Finding {
@@ -79,7 +80,7 @@ fn from_plan_to_proof() {
     assert_eq!(order(&first).action, OrderAction::Provision);
     assert_eq!(order(&first).spec.deadline, at(65));
 
-    let active = first.state.provisioned(1, agent(), at(6)).unwrap().state;
+    let active = first.state.provisioned(1, &Provisioned::default(), agent(), at(6)).unwrap().state;
     assert_eq!(active.deadline, Some(at(65)), "the deadline does not move");
     assert!(active.advance(at(64)).is_none());
 
@@ -122,8 +123,8 @@ fn an_end_that_was_begun_keeps_its_reason() {
 fn a_stale_answer_changes_nothing() {
     let revoking = active().revoke(RevokeReason::Released, &agent(), at(2)).unwrap().state;
     for refused in [
-        revoking.provisioned(1, agent(), at(3)).unwrap_err(),
-        revoking.provisioned(2, agent(), at(3)).unwrap_err(),
+        revoking.provisioned(1, &Provisioned::default(), agent(), at(3)).unwrap_err(),
+        revoking.provisioned(2, &Provisioned::default(), agent(), at(3)).unwrap_err(),
         revoking.teardown_failed(1, "late", agent(), at(3)).unwrap_err(),
     ] {
         assert_eq!(refused.code(), "stale_order");
@@ -230,7 +231,9 @@ fn apply(
         Event::Pass(_) => None,
         Event::Agents(..) => grant.hand_over(runner, now),
         Event::Advance => grant.advance(now),
-        Event::Provisioned(back) => grant.provisioned(seq(*back), agent(), now).ok(),
+        Event::Provisioned(back) => {
+            grant.provisioned(seq(*back), &Provisioned::default(), agent(), now).ok()
+        }
         Event::ProvisionFailed(back, may_pass) => {
             grant.provision_failed(seq(*back), "x", *may_pass, agent(), now).ok()
         }

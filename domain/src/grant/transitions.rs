@@ -13,7 +13,7 @@ use crate::{
     audit::{Action, Actor, AuditEvent},
     names::PrincipalId,
     notice::Notice,
-    order::{EndCause, Finding},
+    order::{EndCause, Finding, Provisioned},
     refusal::Refusal,
     transition::{Effect, Transition},
 };
@@ -121,6 +121,7 @@ impl Grant {
     pub fn provisioned(
         &self,
         seq: u64,
+        told: &Provisioned,
         actor: Actor,
         now: Timestamp,
     ) -> Result<Transition<Self>, Refusal> {
@@ -131,8 +132,17 @@ impl Grant {
             return Err(self.stale(seq));
         };
         self.check_seq(seq)?;
-        let next = Self { active_since: Some(now), state: GrantState::Active, ..self.clone() };
+        let recording = self.recorded.then(|| {
+            let told = told.recording.clone();
+            told.unwrap_or_else(|| "its place did not tell whether anything is recorded".to_owned())
+        });
         let event = self.event(Action::GrantActive, actor, now).detail("seq", seq);
+        let event = match &recording {
+            Some(recording) => event.detail("recording", recording.as_str()),
+            None => event,
+        };
+        let next =
+            Self { active_since: Some(now), state: GrantState::Active, recording, ..self.clone() };
         let notice = self
             .notice("grant.active", format!("{} on {} is active", self.permission, self.resource));
         Ok(Transition::to(next).with(Effect::Notify(notice)).record(event))

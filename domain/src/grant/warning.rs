@@ -42,7 +42,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::grant::tests::{agent, at as moment, planned};
+    use crate::{
+        grant::tests::{agent, at as moment, planned},
+        order::Provisioned,
+    };
 
     fn seconds(n: u32) -> AccessDuration {
         AccessDuration::from_seconds(n).unwrap()
@@ -63,7 +66,8 @@ mod tests {
         let mut grant = planned();
         grant.warn = Some(seconds(15));
         let grant = grant.advance(moment(0)).unwrap().state;
-        let grant = grant.provisioned(1, agent(), moment(1)).unwrap().state;
+        let grant =
+            grant.provisioned(1, &Provisioned::default(), agent(), moment(1)).unwrap().state;
         assert!(grant.advance(moment(44)).is_none());
         let warned = grant.advance(moment(45)).unwrap();
         assert_eq!(warned.effects.len(), 1);
@@ -72,7 +76,7 @@ mod tests {
         assert!(warned.state.advance(moment(59)).is_none(), "not a second time");
 
         let more = warned.state.extend(seconds(30), agent(), moment(50)).unwrap().state;
-        let more = more.provisioned(2, agent(), moment(51)).unwrap().state;
+        let more = more.provisioned(2, &Provisioned::default(), agent(), moment(51)).unwrap().state;
         assert!(more.advance(moment(74)).is_none());
         assert_eq!(more.advance(moment(75)).unwrap().events[0].action, Action::GrantEndingSoon);
     }
@@ -82,7 +86,8 @@ mod tests {
         let mut grant = planned();
         grant.warn = Some(seconds(15));
         let grant = grant.advance(moment(0)).unwrap().state;
-        let grant = grant.provisioned(1, agent(), moment(1)).unwrap().state;
+        let grant =
+            grant.provisioned(1, &Provisioned::default(), agent(), moment(1)).unwrap().state;
         let warned = grant.advance(moment(45)).unwrap().state;
         let more = warned.extend(seconds(5), agent(), moment(55)).unwrap().state;
         assert_eq!(more.warn_at, None);

@@ -123,6 +123,7 @@ impl AccessRequest {
                     ticket: self.ticket.as_deref(),
                     duration: self.duration,
                     warn: self.flow.duration.warn,
+                    recorded: self.flow.break_glass.is_some(),
                 };
                 Effect::Plan(Box::new(Grant::plan(plan, now)))
             })

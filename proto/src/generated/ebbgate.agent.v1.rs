@@ -227,6 +227,9 @@ pub struct GrantSpec {
     /// What the permission consists of where an operator has defined it.
     #[prost(message, repeated, tag = "12")]
     pub rights: ::prost::alloc::vec::Vec<Right>,
+    /// Whether it is an emergency's: the target is to record what is done under it, as far as it can.
+    #[prost(bool, tag = "13")]
+    pub recorded: bool,
 }
 /// One right on a database server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -339,8 +342,12 @@ pub mod outcome {
         Stale(super::Stale),
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Provisioned {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Provisioned {
+    /// Of a grant that is to be recorded: whether and where the target does so.
+    #[prost(string, optional, tag = "1")]
+    pub recording: ::core::option::Option<::prost::alloc::string::String>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Stale {
     #[prost(uint64, tag = "1")]

@@ -429,7 +429,7 @@ impl Process {
     fn tell(&self, report: Report) {
         if let Report::Outcome { grant, seq, outcome, .. } = &report {
             let outcome = match outcome {
-                Outcome::Provisioned => "provisioned".to_owned(),
+                Outcome::Provisioned(_) => "provisioned".to_owned(),
                 Outcome::TornDown { cause, .. } => format!("torn down, {cause:?}"),
                 Outcome::Stale { newest } => format!("stale, newest {newest}"),
                 Outcome::ProvisionFailed(failure) => {

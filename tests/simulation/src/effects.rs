@@ -1,7 +1,7 @@
 //! What an agent does on its targets, one effect at a time.
 
 use ebbgate_agent_core::{Done, Effect};
-use ebbgate_domain::{ids::GrantId, verifier::Verifier};
+use ebbgate_domain::{ids::GrantId, order::Provisioned, verifier::Verifier};
 
 use crate::{agent::Host, connector::Connector};
 
@@ -13,7 +13,10 @@ pub(crate) async fn see_through(
 ) -> (GrantId, Done) {
     let grant = effect.grant();
     let done = match effect {
-        Effect::Provision(_) => Done::Provision(connector.provision(grant).await),
+        Effect::Provision(_) => {
+            let done = connector.provision(grant).await;
+            Done::Provision(done.map(|()| Provisioned::default()))
+        }
         Effect::Revoke(_) => Done::Revoke(connector.revoke(grant, &host.clock).await),
         Effect::Credential { seq, verifier, .. } => {
             Done::Credential { seq, result: connector.credential(grant, text(&verifier)).await }

@@ -59,7 +59,7 @@ pub enum ToAgent {
 /// What an agent tells, as the broker takes it up; and whether it was the grant's end.
 pub(crate) fn outcome_of(outcome: AgentOutcome) -> (Outcome, bool) {
     match outcome {
-        AgentOutcome::Provisioned => (Outcome::Provisioned, false),
+        AgentOutcome::Provisioned(told) => (Outcome::Provisioned(told), false),
         AgentOutcome::ProvisionFailed(failure) => {
             let (error, may_pass) = (failure.message, failure.may_pass);
             (Outcome::ProvisionFailed { error, may_pass }, false)

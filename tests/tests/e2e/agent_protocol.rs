@@ -35,7 +35,11 @@ async fn an_outcome_of_an_old_order_is_refused_with_its_code_and_changes_nothing
     let grant = grant_id(&request)?;
     let provision = agent.order().await?;
     agent
-        .outcome(outcome(&provision, provision.seq, Said::Provisioned(v1::Provisioned {})))
+        .outcome(outcome(
+            &provision,
+            provision.seq,
+            Said::Provisioned(v1::Provisioned { recording: None }),
+        ))
         .await?;
     world.grant_in_state(grant, "active").await?;
     world.api(Ana)?.post(&format!("grants/{grant}/release"), json!({})).await?.status(200)?;

@@ -4,6 +4,7 @@
 use ebbgate_tests::{
     Person::{Adam, Ana, Audrey, Eve},
     Result, Value, World, ensure, eventually, json,
+    postgres::{self, Postgres},
     settings::LIFE_FLOWS,
     waiting::within,
     world::{grant_id, text},
@@ -130,5 +131,64 @@ async fn an_emergency_is_never_an_accident() -> Result<()> {
     })
     .await?;
     ana.post(&path, json!({"text": "x"})).await?.refused(409, "no_review_due")?;
+    Ok(())
+}
+
+/// Statements of an emergency are in the server's log, and nobody else's because of it.
+#[tokio::test]
+async fn what_an_emergency_does_is_recorded_at_its_target() -> Result<()> {
+    const LONGER: &str = "
+kind: AccessFlow
+name: breakglass-longer
+requesters: [group:data]
+access: [{scope: shop-db, permissions: [select]}]
+approval: automatic
+duration: {default: 10m, max: 10m}
+break_glass: {review_within: 1h, notify: [channel:ops]}
+";
+    let world =
+        World::builder().flow("life.yaml", LIFE_FLOWS).flow("longer.yaml", LONGER).start().await?;
+    // The harness has everybody's statements logged; here as on a server that logs none.
+    let mut admin = world.orders()?.superuser("shop").await?;
+    let allow = format!("GRANT SET ON PARAMETER log_statement TO {}", Postgres::CONNECTOR);
+    postgres::run(&mut admin, &allow).await?;
+    postgres::run(&mut admin, "ALTER DATABASE shop SET log_statement = 'none'").await?;
+
+    let wish = json!({
+        "flow": "breakglass-longer", "resources": [{"id": SHOP}], "reason": "the shop is down",
+    });
+    let used = world.api(Ana)?.post("requests", wish).await?.status(201)?;
+    let emergency = grant_id(&used)?;
+    let active = world.grant_in_state(emergency, "active").await?;
+    let recording = text(&active, "recording")?;
+    let logged = format!("PostgreSQL logs each statement of ebb_{emergency} (log_statement = all)");
+    assert_eq!(recording, logged);
+    let mut session = world.database_login(Ana, emergency).await?.open(world.orders()?).await?;
+    postgres::run(&mut session, "SELECT 'in an emergency'").await?;
+    let silence = postgres::run(&mut session, "SET log_statement = 'none'").await;
+    assert!(silence.is_err(), "she can't switch it off");
+
+    let plain = world.active(Ana, "shop-kept", SHOP, "10m").await?;
+    assert!(plain["recording"].is_null(), "{plain}");
+    let plain = text(&plain, "id")?;
+    let mut other = world.database_login(Ana, plain).await?.open(world.orders()?).await?;
+    postgres::run(&mut other, "SELECT 'on a quiet day'").await?;
+    let log = std::fs::read_to_string(world.orders()?.log())?;
+    let line = log.lines().find(|line| line.contains("SELECT 'in an emergency'"));
+    assert!(line.is_some_and(|line| line.contains(&format!("ebb_{emergency}"))), "{line:?}");
+    assert!(!log.contains("on a quiet day"));
+
+    let id = text(&used, "id")?;
+    let page = world.ebb(Audrey).await?.json(&["reviews", "show", id]).await?;
+    assert_eq!(page["request"]["grants"][0]["recording"], logged);
+    let records = page["records"].as_array().cloned().unwrap_or_default();
+    let told = records.iter().find(|record| record["action"] == "grant.active");
+    assert_eq!(told.map(|record| &record["details"]["recording"]), Some(&json!(logged)));
+    let read = world.ebb(Audrey).await?.run(&["reviews", "show", id]).await?.success()?;
+    assert!(read.contains(&logged), "{read}");
+    for grant in [emergency, plain] {
+        world.api(Ana)?.post(&format!("grants/{grant}/release"), json!({})).await?.status(200)?;
+        world.grant_in_state(grant, "revoked").await?;
+    }
     Ok(())
 }

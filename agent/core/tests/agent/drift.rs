@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::*;
 use ebbgate_agent_core::{Agent, Done, Failure, Look, Report, Step, SweepReport, Welcome};
+use ebbgate_domain::order::Provisioned;
 use ebbgate_domain::{ids::GrantId, order::EndCause};
 use jiff::SignedDuration;
 
@@ -140,7 +141,7 @@ fn what_this_agent_takes_over_is_its_own_from_then_on() {
     let elsewhere = Welcome { elsewhere: [grant(1)].into(), ..welcome(vec![], at(5).wall) };
     agent.on_welcome(elsewhere, false, &at(5));
     agent.on_order(provision(1, 2, 600), false, &at(6));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(7));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(7));
     assert_eq!(told(&agent.on_look(look(8, &[]), &at(8))).missing, grants(&[1]));
 }
 
@@ -197,7 +198,7 @@ fn a_grant_that_was_made_while_the_look_went_on_is_not_missing() {
     let mut agent = alone();
     agent.on_order(provision(2, 1, 600), false, &at(8));
     assert_eq!(words(&agent.on_look(look(9, &[1]), &at(9))), ["tell swept"], "not there yet");
-    agent.on_done(grant(2), Done::Provision(Ok(())), &at(12));
+    agent.on_done(grant(2), Done::Provision(Ok(Provisioned::default())), &at(12));
     assert_eq!(words(&agent.on_look(look(11, &[1]), &at(13))), ["tell swept"]);
     assert_eq!(told(&agent.on_look(look(13, &[1]), &at(14))).missing, grants(&[2]));
 }

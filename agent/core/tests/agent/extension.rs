@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use ebbgate_agent_core::{Agent, AgentState, Done, Failure, Record, Stage, Step};
+use ebbgate_domain::order::Provisioned;
 use std::collections::BTreeSet;
 
 /// What a tick does beside noting the time.
@@ -16,7 +17,7 @@ fn a_later_deadline_is_written_down_done_and_told() {
     let mut agent = provisioned();
     let steps = agent.on_order(provision(1, 2, 1_200), false, &at(300));
     assert_eq!(words(&steps), ["write provision-intended", "provision"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(301));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(301));
     assert_eq!(words(&steps), ["write provisioned", "tell 2 provisioned"]);
 
     assert!(tick(&mut agent, 600).is_empty(), "past its old end");
@@ -40,7 +41,7 @@ fn an_agent_that_never_got_the_order_ends_at_the_deadline_it_knows() {
 fn an_order_with_the_old_deadline_that_comes_late_does_nothing() {
     let mut agent = provisioned();
     agent.on_order(provision(1, 3, 1_200), false, &at(300));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(301));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(301));
     let steps = agent.on_order(provision(1, 2, 600), false, &at(302));
     assert_eq!(words(&steps), ["tell 2 stale, newest 3"]);
     assert!(tick(&mut agent, 600).is_empty());
@@ -59,7 +60,7 @@ fn a_target_that_cannot_be_told_does_not_move_the_end_away() {
     // The broker sends it again; meanwhile and afterwards the promised end holds.
     let steps = agent.on_order(provision(1, 3, 1_200), false, &at(330));
     assert_eq!(words(&steps), ["write seq 3", "provision"]);
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(331));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(331));
     assert_eq!(tick(&mut agent, 1_200), ["write revoke-intended Deadline", "revoke"]);
 }
 
@@ -78,7 +79,7 @@ fn whenever_it_dies_the_end_is_the_one_on_record() {
     let mut records: Vec<Record> = agent.state().snapshot();
     let before = records.len();
     let mut steps = agent.on_order(provision(1, 2, 1_200), false, &at(300));
-    steps.extend(agent.on_done(grant(1), Done::Provision(Ok(())), &at(301)));
+    steps.extend(agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(301)));
     records.extend(steps.into_iter().filter_map(|step| match step {
         Step::Append(record) => Some(record),
         _ => None,

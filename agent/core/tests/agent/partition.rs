@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::*;
 use ebbgate_agent_core::{Agent, AgentState, Done, Reading, Record, Step};
 use ebbgate_domain::order::EndCause;
+use ebbgate_domain::order::Provisioned;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ fn given() -> Agent {
     agent.on_heard(&at(0));
     agent.on_order(provision(1, 1, 5_000), false, &at(0));
     agent.on_tick(&at(0));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(1));
     agent.on_heard(&at(1));
     agent.on_tick(&at(1));
     agent
@@ -156,7 +157,7 @@ proptest! {
         keep(&mut journal, agent.on_start(&first));
         agent.on_heard(&first);
         keep(&mut journal, agent.on_order(provision(1, 1, deadline_s), false, &first));
-        keep(&mut journal, agent.on_done(grant(1), Done::Provision(Ok(())), &first));
+        keep(&mut journal, agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &first));
         for event in events {
             match event {
                 Event::Pass { s } => {

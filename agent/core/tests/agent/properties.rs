@@ -11,7 +11,7 @@ use ebbgate_agent_core::{
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
-    order::{GrantSpec, OrderAction},
+    order::{GrantSpec, OrderAction, Provisioned},
 };
 use proptest::prelude::*;
 
@@ -271,7 +271,7 @@ impl World {
         let now = self.now();
         let done = match effect {
             _ if !works => effect.failed(Failure::passing("the target is away")),
-            Effect::Provision(_) => Done::Provision(Ok(())),
+            Effect::Provision(_) => Done::Provision(Ok(Provisioned::default())),
             Effect::Revoke(spec) => {
                 self.given.remove(&spec.grant);
                 Done::Revoke(Ok(finding(&now)))

@@ -7,7 +7,10 @@ use ebbgate_agent_core::{
     Agent, AgentState, CredentialOrder, Done, Failure, Ordered, Outcome, Record, Report, Stage,
     Step, Welcome,
 };
-use ebbgate_domain::{order::EndCause, verifier::Verifier};
+use ebbgate_domain::{
+    order::{EndCause, Provisioned},
+    verifier::Verifier,
+};
 
 fn credential(seq: u64) -> CredentialOrder {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -20,7 +23,7 @@ fn a_provision_is_written_down_done_and_told() {
     let mut agent = agent();
     let steps = agent.on_order(provision(1, 1, 600), false, &at(0));
     assert_eq!(words(&steps), ["write provision-intended", "provision"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(1));
     assert_eq!(words(&steps), ["write provisioned", "tell 1 provisioned"]);
 }
 
@@ -35,7 +38,7 @@ fn an_order_that_comes_again_while_it_runs_is_answered_once_under_its_newest_num
     let mut agent = agent();
     agent.on_order(provision(1, 1, 600), false, &at(0));
     assert_eq!(words(&agent.on_order(provision(1, 2, 600), false, &at(30))), ["write seq 2"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(31));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(31));
     assert_eq!(words(&steps), ["write provisioned", "tell 2 provisioned"]);
 }
 
@@ -109,7 +112,10 @@ fn a_teardown_waits_for_the_provision_that_is_under_way_and_no_longer() {
         words(&agent.on_order(revoke(1, 2, 600), false, &at(1))),
         ["write revoke-intended Ordered"]
     );
-    assert_eq!(words(&agent.on_done(grant(1), Done::Provision(Ok(())), &at(2))), ["revoke"]);
+    assert_eq!(
+        words(&agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(2))),
+        ["revoke"]
+    );
 }
 
 #[test]
@@ -256,7 +262,7 @@ fn a_credential_waits_for_the_provision_that_is_under_way() {
     let mut agent = agent();
     agent.on_order(provision(1, 1, 600), false, &at(0));
     assert_eq!(words(&agent.on_credential(credential(2), &at(0))), ["write seq 2"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(1));
     assert_eq!(words(&steps), ["write provisioned", "tell 2 provisioned", "credential"]);
 }
 
@@ -297,7 +303,7 @@ fn a_new_deadline_by_a_newer_order_replaces_the_old_one() {
     let mut agent = provisioned();
     let steps = agent.on_order(provision(1, 2, 900), false, &at(100));
     assert_eq!(words(&steps), ["write provision-intended", "provision"]);
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(101));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(101));
     assert!(!words(&agent.on_tick(&at(600))).contains(&"revoke".to_owned()));
     assert!(words(&agent.on_tick(&at(900))).contains(&"revoke".to_owned()));
 }
@@ -306,7 +312,10 @@ fn a_new_deadline_by_a_newer_order_replaces_the_old_one() {
 fn a_record_of_a_revoke_stands_without_the_records_before_it() {
     let record =
         Record::RevokeIntended { seq: 3, spec: spec(1, 600), cause: EndCause::Ordered, at: at(5) };
-    let state = AgentState::fold([Record::Provisioned { grant: grant(1) }, record]);
+    let state = AgentState::fold([
+        Record::Provisioned { grant: grant(1), told: Provisioned::default() },
+        record,
+    ]);
     assert_eq!(state.get(grant(1)).unwrap().stage, Stage::RevokeIntended);
 }
 
@@ -317,9 +326,9 @@ fn terms_that_change_while_a_provision_runs_are_carried_out_after_it() {
     let changed = agent.on_order(provision(1, 2, 900), false, &at(1));
     assert_eq!(words(&changed), ["write provision-intended"]);
     assert_eq!(words(&agent.on_order(provision(1, 3, 900), false, &at(31))), ["write seq 3"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(32));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(32));
     assert_eq!(words(&steps), ["provision"]);
-    let steps = agent.on_done(grant(1), Done::Provision(Ok(())), &at(33));
+    let steps = agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(33));
     assert_eq!(words(&steps), ["write provisioned", "tell 3 provisioned"]);
 }
 
@@ -332,7 +341,7 @@ fn no_record_brings_back_what_is_being_torn_down() {
     let mut state = AgentState::fold([intended(1, at(0)), revoke]);
     let before = state.get(grant(1)).cloned();
     state.apply(intended(3, at(6)));
-    state.apply(Record::Provisioned { grant: grant(1) });
+    state.apply(Record::Provisioned { grant: grant(1), told: Provisioned::default() });
     assert_eq!(state.get(grant(1)).cloned(), before);
 }
 

@@ -2,6 +2,7 @@
 //! the word of before. Meanwhile another agent may have had the grant, and ended it.
 
 use ebbgate_agent_core::{Agent, Done, Effect, Failure, Ordered, Step};
+use ebbgate_domain::order::Provisioned;
 
 use crate::support::*;
 
@@ -75,7 +76,7 @@ fn an_old_order_to_end_is_carried_out_whatever_its_age() {
 fn an_old_order_for_what_is_there_already_is_only_answered() {
     let mut agent = welcomed();
     agent.on_order(sent(1, 0), false, &at(0));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(1));
     assert_eq!(words(&agent.on_order(sent(1, 1), false, &at(90))), ["tell 1 provisioned"]);
 }
 

@@ -11,7 +11,7 @@ use ebbgate_domain::{
     ids::{GrantId, RequestId},
     inventory::ResourceKind,
     names::IntegrationName,
-    order::{Finding, GrantSpec, Order, OrderAction},
+    order::{Finding, GrantSpec, Order, OrderAction, Provisioned},
 };
 use jiff::SignedDuration;
 
@@ -53,6 +53,7 @@ pub(crate) fn spec(n: u8, deadline_s: i64) -> GrantSpec {
         ticket: None,
         deadline: Timestamp::from_second(EPOCH + deadline_s).unwrap(),
         credentials_until: None,
+        recorded: false,
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn agent() -> Agent {
 pub(crate) fn provisioned() -> Agent {
     let mut agent = agent();
     agent.on_order(provision(1, 1, 600), false, &at(0));
-    agent.on_done(grant(1), Done::Provision(Ok(())), &at(1));
+    agent.on_done(grant(1), Done::Provision(Ok(Provisioned::default())), &at(1));
     agent
 }
 
@@ -133,7 +134,7 @@ pub(crate) fn words(steps: &[Step]) -> Vec<String> {
             Step::Begin(Effect::Credential { .. }) => "credential".to_owned(),
             Step::Begin(Effect::RemoveOrphan { .. }) => "remove orphan".to_owned(),
             Step::Report(Report::Outcome { seq, outcome, .. }) => match outcome {
-                Outcome::Provisioned => format!("tell {seq} provisioned"),
+                Outcome::Provisioned(_) => format!("tell {seq} provisioned"),
                 Outcome::ProvisionFailed(failure) => {
                     format!("tell {seq} not provisioned: {}", failure.message)
                 }

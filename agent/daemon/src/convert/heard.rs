@@ -265,6 +265,7 @@ fn spec(spec: v1::GrantSpec) -> Result<GrantSpec, BadMessage> {
         deadline: time("deadline", spec.deadline_ms)?,
         // Only the broker's own connectors hand such credentials out.
         credentials_until: None,
+        recorded: spec.recorded,
     })
 }
 

@@ -127,7 +127,9 @@ fn cause(outcome: &Outcome) -> v1::EndCause {
 
 fn outcome(outcome: Outcome) -> v1::outcome::Result {
     match outcome {
-        Outcome::Provisioned => v1::outcome::Result::Provisioned(v1::Provisioned {}),
+        Outcome::Provisioned(told) => {
+            v1::outcome::Result::Provisioned(v1::Provisioned { recording: told.recording })
+        }
         Outcome::ProvisionFailed(error) => v1::outcome::Result::ProvisionFailed(failure(error)),
         Outcome::TornDown { finding: found, .. } => v1::outcome::Result::TornDown(finding(found)),
         Outcome::TeardownFailed(error) => v1::outcome::Result::TeardownFailed(failure(error)),

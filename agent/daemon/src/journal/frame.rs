@@ -94,12 +94,15 @@ fn checksum(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ebbgate_domain::{Timestamp, ids::GrantId};
+    use ebbgate_domain::{Timestamp, ids::GrantId, order::Provisioned};
 
     use super::*;
 
     fn record(n: u8) -> Record {
-        Record::Provisioned { grant: GrantId::new(Timestamp::UNIX_EPOCH, [n; 10]) }
+        Record::Provisioned {
+            grant: GrantId::new(Timestamp::UNIX_EPOCH, [n; 10]),
+            told: Provisioned::default(),
+        }
     }
 
     fn journal(records: u8) -> Vec<u8> {

@@ -181,6 +181,7 @@ fn keep_damaged(path: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use ebbgate_agent_core::Stage;
+    use ebbgate_domain::order::Provisioned;
 
     use super::*;
     use crate::testing::{at, grant, provision_intended};
@@ -199,7 +200,12 @@ mod tests {
         let (mut journal, recovered) = Journal::open(dir).unwrap();
         let mut state = recovered.state;
         append(&mut journal, &mut state, provision_intended(1)).unwrap();
-        append(&mut journal, &mut state, Record::Provisioned { grant: grant(1) }).unwrap();
+        append(
+            &mut journal,
+            &mut state,
+            Record::Provisioned { grant: grant(1), told: Provisioned::default() },
+        )
+        .unwrap();
         (journal, state)
     }
 
@@ -236,7 +242,12 @@ mod tests {
         assert_eq!(recovered.state.get(grant(1)).unwrap().stage, Stage::ProvisionIntended);
         // What is appended now is not hidden behind the torn end.
         let mut state = recovered.state;
-        append(&mut journal, &mut state, Record::Provisioned { grant: grant(1) }).unwrap();
+        append(
+            &mut journal,
+            &mut state,
+            Record::Provisioned { grant: grant(1), told: Provisioned::default() },
+        )
+        .unwrap();
         assert_eq!(look(dir.path()).unwrap().state, state);
     }
 

@@ -76,6 +76,7 @@ impl Grant {
                 ticket: None,
                 deadline_ms: self.deadline.as_millisecond(),
                 rights: vec![],
+                recorded: false,
             }),
             agent_id: agent_id().to_string(),
             sent_at_ms: 0,

@@ -8,7 +8,7 @@ use ebbgate_domain::{
     flow::ApprovalPolicy,
     grant::{Grant, GrantState},
     ids::RequestId,
-    order::{EndCause, OrderAction},
+    order::{EndCause, OrderAction, Provisioned},
     request::RequestState,
 };
 use jiff::SignedDuration;
@@ -56,7 +56,7 @@ async fn a_live_grant_lasts_until_its_new_end() {
     assert_eq!(order.action, OrderAction::Provision);
     assert!(order.seq > before.seq);
     assert_eq!(Some(order.spec.deadline), later(&before, 120));
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.grant(before.id).await.active_since, before.active_since);
 
     world.clock.pass(100);
@@ -83,8 +83,8 @@ async fn an_order_that_was_lost_with_the_broker_is_sent_again_and_once_is_enough
     world.broker.do_due().await;
     let again = world.place.take_one();
     assert_eq!((again.action, again.spec.deadline), (lost.action, lost.spec.deadline));
-    world.answer(&lost, Outcome::Provisioned).await;
-    world.answer(&again, Outcome::Provisioned).await;
+    world.answer(&lost, Outcome::Provisioned(Provisioned::default())).await;
+    world.answer(&again, Outcome::Provisioned(Provisioned::default())).await;
     let world = world.restart();
     world.clock.pass(60);
     world.broker.do_due().await;

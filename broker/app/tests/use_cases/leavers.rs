@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ebbgate_broker_ports::Outcome;
 use ebbgate_domain::{
     grant::{GrantState, RevokeReason},
-    order::OrderAction,
+    order::{OrderAction, Provisioned},
     request::RequestState,
 };
 
@@ -17,7 +17,7 @@ async fn a_leavers_requests_are_cancelled_and_grants_revoked() {
     approved(&world).await;
     world.broker.do_due().await;
     let order = world.place.take_one();
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     let waiting = asked(&world).await;
 
     world.disable("ana");

@@ -25,7 +25,7 @@ use ebbgate_domain::{
     audit::{Action, Actor},
     grant::GrantState,
     ids::RequestId,
-    order::{EndCause, Order, OrderAction},
+    order::{EndCause, Order, OrderAction, Provisioned},
     request::RequestState,
 };
 use harness::{World, finding, id, key, torn_down};
@@ -58,7 +58,7 @@ pub(crate) async fn active(world: &World) -> Order {
     approved(world).await;
     world.broker.do_due().await;
     let order = world.place.take_one();
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     order
 }
 
@@ -69,7 +69,7 @@ async fn from_request_to_proof() {
     world.broker.do_due().await;
     let order = world.place.take_one();
     assert_eq!(order.action, OrderAction::Provision);
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.request(request).await.state, RequestState::Active);
 
     world.clock.pass(60);
@@ -139,7 +139,7 @@ async fn what_fell_due_while_the_broker_was_down_is_done_at_start_earliest_first
         approved(&world).await;
         world.broker.do_due().await;
         let order = world.place.take_one();
-        world.answer(&order, Outcome::Provisioned).await;
+        world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
         grants.push(order.spec.grant);
         world.clock.pass(1);
     }
@@ -168,7 +168,7 @@ async fn an_order_that_was_lost_with_the_broker_is_sent_again() {
     assert_eq!(again.seq, lost.seq + 1);
 
     // The first one's answer comes late: it changes nothing, and is on record.
-    world.answer(&lost, Outcome::Provisioned).await;
+    world.answer(&lost, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.grant(lost.spec.grant).await.state_name(), "provisioning");
     assert_eq!(world.events().await.last().unwrap().action, Action::GrantStaleOrder);
 }
@@ -183,7 +183,7 @@ async fn a_place_that_is_away_is_tried_again() {
     world.place.comes("db-eu");
     world.broker.do_due().await;
     let order = world.place.take_one();
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
 
     world.place.goes("db-eu");
     world.clock.pass(60);
@@ -218,7 +218,7 @@ async fn only_its_principal_releases_and_only_administrators_revoke() {
     approved(&world).await;
     world.broker.do_due().await;
     let order = world.place.take_one();
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     let grant = order.spec.grant;
     let refused = world.broker.release(&world.caller("audrey"), grant, None).await.unwrap_err();
     assert!(matches!(refused, AppError::Refused(refusal) if refusal.code() == "not_the_requester"));
@@ -241,7 +241,7 @@ async fn why_an_agent_ended_a_grant_is_the_grants_reason() {
         approved(&world).await;
         world.broker.do_due().await;
         let order = world.place.take_one();
-        world.answer(&order, Outcome::Provisioned).await;
+        world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
         let finding = finding(world.now());
         world.answer(&order, Outcome::TornDown { finding, cause }).await;
         let GrantState::Revoked { reason: told, .. } = world.grant(order.spec.grant).await.state

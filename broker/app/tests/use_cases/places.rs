@@ -7,7 +7,7 @@ use ebbgate_domain::{
     audit::Action,
     clock_offset::ClockState,
     grant::{Grant, GrantState, RevokeReason},
-    order::{EndCause, OrderAction},
+    order::{EndCause, OrderAction, Provisioned},
     placing::Candidate,
 };
 
@@ -24,7 +24,7 @@ async fn at_one_of_two(world: &World) -> (String, &'static str, ebbgate_domain::
     let mut sent = world.place.take_sent();
     assert_eq!(sent.len(), 1, "exactly one gets the order: {sent:?}");
     let (name, order) = sent.remove(0);
-    world.answer(&order, Outcome::Provisioned).await;
+    world.answer(&order, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.grant(order.spec.grant).await.place.as_ref(), Some(&name));
     let other = if name.as_str() == "db-eu" { "db-us" } else { "db-eu" };
     (name.to_string(), other, order)
@@ -89,9 +89,9 @@ async fn a_provision_that_is_not_answered_goes_to_another_agent() {
     assert_eq!((sent[0].0.as_str(), sent[0].1.action), ("db-us", OrderAction::Provision));
 
     // The former place's late answers confuse nothing.
-    world.answer_as("db-eu", &lost, Outcome::Provisioned).await;
+    world.answer_as("db-eu", &lost, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.grant(lost.spec.grant).await.state_name(), "provisioning");
-    world.answer(&sent[0].1, Outcome::Provisioned).await;
+    world.answer(&sent[0].1, Outcome::Provisioned(Provisioned::default())).await;
     assert_eq!(world.grant(lost.spec.grant).await.state_name(), "active");
 }
 

@@ -93,6 +93,7 @@ pub(super) fn grant(n: u8, of: u8, principal: &str, integration: &str) -> Made<G
         ticket: None,
         duration: hour()?,
         warn: None,
+        recorded: false,
     };
     Ok(Grant::plan(plan, at(i64::from(n))))
 }

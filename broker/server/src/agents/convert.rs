@@ -7,7 +7,7 @@ use ebbgate_domain::{
     Timestamp,
     audit::Actor,
     ids::{AgentId, GrantId},
-    order::{EndCause, Finding, GrantSpec, Order, OrderAction},
+    order::{EndCause, Finding, GrantSpec, Order, OrderAction, Provisioned},
     right::Right,
     session::LiveSession,
     verifier::Verifier,
@@ -53,6 +53,7 @@ fn spec(spec: &GrantSpec) -> v1::GrantSpec {
         ticket: spec.ticket.clone(),
         deadline_ms: spec.deadline.as_millisecond(),
         rights: spec.rights.iter().map(right).collect(),
+        recorded: spec.recorded,
     }
 }
 
@@ -102,7 +103,9 @@ pub(crate) fn outcome(message: v1::Outcome) -> Result<(GrantId, u64, Outcome), B
     let grant = grant(&message.grant_id)?;
     let cause = cause(message.cause());
     let outcome = match message.result.ok_or(BadMessage("result"))? {
-        Wire::Provisioned(_) => Outcome::Provisioned,
+        Wire::Provisioned(told) => {
+            Outcome::Provisioned(Provisioned { recording: told.recording.map(text) })
+        }
         Wire::ProvisionFailed(failure) => {
             Outcome::ProvisionFailed { error: text(failure.message), may_pass: failure.may_pass }
         }

@@ -129,6 +129,8 @@ pub(crate) struct GrantBody {
     pub next_attempt_at: Option<String>,
     pub end_reason: Option<String>,
     pub finding: Option<FindingBody>,
+    /// Of an emergency's, once it is active: whether and where the target records what is done.
+    pub recording: Option<String>,
     pub planned_at: String,
     pub active_since: Option<String>,
     pub ended_at: Option<String>,
@@ -283,6 +285,7 @@ impl GrantBody {
                 sessions_ended: finding.sessions_ended,
                 summary: finding.summary.clone(),
             }),
+            recording: grant.recording.clone(),
             planned_at: time(grant.planned_at),
             active_since: grant.active_since.map(time),
             ended_at: ended_at.map(time),

@@ -1,6 +1,7 @@
 //! How a grant ends: at its deadline by itself, and before it by a deny on one session.
 
 use ebbgate_connector_api::{Clock as _, Connector as _, ErrorKind};
+use ebbgate_domain::order::GrantSpec;
 use serde_json::json;
 
 use crate::{person::Answer, support::Account};
@@ -246,4 +247,30 @@ async fn a_deny_needs_nobody_who_remembers_it() {
     account.advance(1_800 + 610).await;
     account.connector().prune(account.now()).await.unwrap();
     assert!(account.inline_policies().await.is_empty());
+}
+
+/// What stands behind the grant's id in the session's name does not save it.
+#[tokio::test]
+async fn an_emergencys_session_shows_what_it_is_and_is_ended_early() {
+    let account = Account::start().await;
+    let connector = account.connector();
+    let mut grant = GrantSpec { recorded: true, ..account.grant(1, "read-only", 1_800) };
+    let mut plain = account.grant(2, "read-only", 1_800);
+    let told = connector.provision(&grant, account.now()).await.unwrap().recording.unwrap();
+    let name = format!("{}.break-glass", grant.grant);
+    assert!(
+        told.starts_with(&format!("CloudTrail tells its sessions by the name {name};")),
+        "{told}"
+    );
+    assert_eq!(connector.provision(&plain, account.now()).await.unwrap().recording, None);
+    let ana = account.person(&connector, &mut grant).await;
+    let bo = account.person(&connector, &mut plain).await;
+    assert_eq!(ana.get("reports/a.csv").await, Answer::Done);
+    let calls = account.calls("GetObject").await;
+    assert_eq!(calls.last().unwrap()["session_name"], name);
+
+    let finding = connector.revoke(&grant, &account).await.unwrap();
+    assert!(finding.summary.starts_with(&format!("the session {name} is denied")));
+    assert_eq!(ana.get("reports/a.csv").await, Answer::denied());
+    assert_eq!(bo.get("reports/a.csv").await, Answer::Done);
 }

@@ -238,6 +238,7 @@ impl Account {
             ticket: Some("OPS-7, urgent".to_owned()),
             deadline: self.now() + SignedDuration::from_secs(seconds),
             credentials_until: None,
+            recorded: false,
         }
     }
 

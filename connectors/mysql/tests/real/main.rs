@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the report, in helpers of tests too")]
 
+mod crashes;
 mod credentials;
 mod definers;
 mod errors;
@@ -9,6 +10,7 @@ mod less_rights;
 mod live;
 mod owner;
 mod quoting;
+mod recording;
 mod rights;
 mod support;
 mod survivors;

@@ -171,8 +171,11 @@ pub(crate) fn settings() -> MysqlSettings {
 }
 
 pub(crate) fn settings_of(server: &PrivateServer) -> MysqlSettings {
-    let url = format!("mysql://root@127.0.0.1:{}/", server.port());
-    MysqlSettings::new("orders".parse().unwrap(), url, Some(server.password().to_owned().into()))
+    settings_at(&format!("mysql://root@127.0.0.1:{}/", server.port()), server.password())
+}
+
+pub(crate) fn settings_at(url: &str, password: &str) -> MysqlSettings {
+    MysqlSettings::new("orders".parse().unwrap(), url, Some(password.to_owned().into()))
 }
 
 pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
@@ -192,6 +195,7 @@ pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
         ticket: None,
         deadline: now() + SignedDuration::from_hours(1),
         credentials_until: None,
+        recorded: false,
     }
 }
 

@@ -247,6 +247,7 @@ pub(crate) fn grant_on(database: &str, permission: &str) -> GrantSpec {
         ticket: None,
         deadline: now() + SignedDuration::from_hours(1),
         credentials_until: None,
+        recorded: false,
     }
 }
 

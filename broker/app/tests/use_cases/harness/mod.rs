@@ -33,7 +33,7 @@ use ebbgate_domain::{
     inventory::{Inventory, Resource, ResourceKind},
     names::{AgentName, ChannelName, IntegrationName, PrincipalId},
     notice::{Notice, Reach, Route},
-    order::{EndCause, Finding, Order, OrderAction},
+    order::{EndCause, Finding, Order, OrderAction, Provisioned},
     principal::{Directory, Principal},
     request::AccessRequest,
     scope::{Scope, Selector},
@@ -185,7 +185,7 @@ impl World {
         self.broker.do_due().await;
         for order in self.place.take() {
             let outcome = match order.action {
-                OrderAction::Provision => Outcome::Provisioned,
+                OrderAction::Provision => Outcome::Provisioned(Provisioned::default()),
                 OrderAction::Revoke => torn_down(self.now()),
             };
             self.answer(&order, outcome).await;

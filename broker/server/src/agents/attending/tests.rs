@@ -114,6 +114,7 @@ fn held_by(agent: &str) -> Grant {
         ticket: None,
         duration: "1h".parse().unwrap(),
         warn: None,
+        recorded: false,
     };
     Grant { place: Some(agent.parse().unwrap()), ..Grant::plan(plan, now) }
 }
