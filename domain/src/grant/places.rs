@@ -190,7 +190,7 @@ mod tests {
         assert_eq!((moves.effects.len(), moves.state.place), (1, name("db-2")));
 
         // What was answered is under way no more.
-        let active = sent.provisioned(1, agent(), at(2)).unwrap().state;
+        let active = sent.provisioned(1, &Provisioned::default(), agent(), at(2)).unwrap().state;
         let moves = ends(&active, 5, &there(&["db-2"]));
         assert_eq!((moves.effects.len(), moves.state.place), (1, name("db-2")));
         let more = active.extend("2m".parse().unwrap(), agent(), at(5)).unwrap().state;

@@ -101,7 +101,7 @@ async fn while_it_takes_over_what_was_left(#[case] point: &'static str, #[case] 
     assert!(!user_exists(&person.user).await);
     assert_eq!(made(&shop.database).await, before);
     assert_eq!(orphans(&shop.database).await, "0");
-    assert_eq!(shop.connector.marked().await.unwrap().contains(&grant.grant), false);
+    assert!(!shop.connector.marked().await.unwrap().contains(&grant.grant));
 }
 
 /// She waits in somebody else's trigger, under that one's name.

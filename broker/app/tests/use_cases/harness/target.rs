@@ -9,7 +9,7 @@ use ebbgate_connector_api::{
 use ebbgate_domain::{
     Timestamp,
     ids::GrantId,
-    order::{Finding, GrantSpec},
+    order::{Finding, GrantSpec, Provisioned},
     session::LiveSession,
 };
 use parking_lot::Mutex;
@@ -50,9 +50,13 @@ impl Connector for Target {
         self.reached().map(|()| Vec::new())
     }
 
-    async fn provision(&self, grant: &GrantSpec, _: Timestamp) -> Result<(), ConnectorError> {
+    async fn provision(
+        &self,
+        grant: &GrantSpec,
+        _: Timestamp,
+    ) -> Result<Provisioned, ConnectorError> {
         self.mark(grant.grant);
-        self.reached()
+        self.reached().map(|()| Provisioned::default())
     }
 
     async fn credential(
