@@ -275,7 +275,7 @@ integrations:
             "agent.yaml:4:26: 'oracle' is no kind of integration that an agent runs: use postgres or mysql",
             "agent.yaml:4:39: expected a single value, found a list",
             "agent.yaml:5:5: the key 'name' is missing",
-            "agent.yaml:5:56: a password does not belong here in plain text",
+            "agent.yaml:5:56: a secret does not belong here in plain text: write file:PATH or ${VARIABLE}",
             "agent.yaml:5:64: unknown key 'colour'",
             "agent.yaml:6:5: expected a map of keys, found a single value",
         ];
