@@ -10,7 +10,6 @@ use crate::{
     failure::{Doing as _, Failure},
     grants::{self, Entry, Object},
     owner::Owner,
-    recording,
     server::{Server, Session},
     sql,
 };
@@ -43,7 +42,6 @@ pub(crate) async fn check(
     let mut session = server.fresh_session().await?;
     let standing = look(&mut session).await.doing(doing)?;
     let mut lacks = standing.lacks();
-    lacks.extend(recording::lack(&mut session).await.doing(doing)?);
     // Without that right, neither accounts nor claims can be seen.
     if !lacks.iter().any(|lack| lack.what.contains("SELECT")) {
         lacks.extend(anonymous(&mut session).await.doing(doing)?);

@@ -4,9 +4,9 @@
 //! plugin server_audit) is the operator's to switch on: doing so for one grant would log everybody
 //! else meanwhile, and the plugin's list of users is one variable for the whole server, which cannot be
 //! changed without overwriting what somebody else put there at that moment. So it is looked at, and
-//! told; an emergency is not refused for want of it.
+//! told; an emergency is not refused for want of it, and no right of the connector cures it.
 
-use ebbgate_connector_api::{ConnectorError, Lack};
+use ebbgate_connector_api::ConnectorError;
 
 use crate::{
     dialect::Dialect,
@@ -48,15 +48,6 @@ struct Gap {
 pub(crate) async fn look(session: &mut Session, user: &str) -> Result<String, ConnectorError> {
     let doing = || format!("look whether the statements of {user} are logged");
     Ok(logging(session).await.doing(doing)?.sentence(user))
-}
-
-/// What an operator should know of it.
-pub(crate) async fn lack(session: &mut Session) -> Result<Option<Lack>, Failure> {
-    let logging = logging(session).await?;
-    Ok(logging.gap("").map(|gap| Lack {
-        what: format!("statements of emergencies (break-glass) are not logged: {}", gap.why),
-        cure: gap.cure,
-    }))
 }
 
 async fn logging(session: &mut Session) -> Result<Logging, Failure> {
